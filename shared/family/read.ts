@@ -1,0 +1,68 @@
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError, describeError, isSystemError } from '../errors.ts';
+import { sha256, sha256OfFile } from '../files.ts';
+import { parseJson } from '../schema.ts';
+import { type Level, type Manifest, manifestParser } from './manifest.ts';
+
+/** Name of the manifest in a family's folder. */
+export const MANIFEST_FILE = 'family.json';
+/** A manifest larger than this is not read. */
+const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+
+/** A family on disk whose every file has been checked. */
+export interface Family {
+  readonly manifest: Manifest;
+  /** SHA-256 of the manifest's exact bytes: the family's identity. */
+  readonly sha256: string;
+  readonly manifestBytes: Uint8Array;
+  readonly folder: string;
+}
+
+/** Where a level's model lies in a family's folder. */
+export function modelPath(folder: string, level: Level): string {
+  return join(folder, 'blobs', `${level.model.sha256}.onnx`);
+}
+
+/**
+ * Reads a family's folder and checks it, in this order:
+ *  1. the manifest's size, before it is read into memory;
+ *  2. its schema and what a schema cannot say;
+ *  3. of each model file its size, then its SHA-256.
+ * @throws AppError `not-found` when there is no manifest, `invalid` for everything that does not fit
+ */
+export async function readFamily(folder: string): Promise<Family> {
+  const path = join(folder, MANIFEST_FILE);
+  const manifestBytes = await readCapped(path, MAX_MANIFEST_BYTES);
+  const manifest = parseJson(new TextDecoder().decode(manifestBytes), manifestParser(), path);
+  for (const [index, level] of manifest.levels.entries()) {
+    await checkBlob(modelPath(folder, level), level, `${path}: level ${index}`);
+  }
+  return { manifest, sha256: sha256(manifestBytes), manifestBytes, folder };
+}
+
+async function readCapped(path: string, maxBytes: number): Promise<Uint8Array> {
+  try {
+    await using file = await open(path, 'r');
+    const { size } = await file.stat();
+    if (size > maxBytes) throw new AppError('invalid', `${path}: ${size} bytes, at most ${maxBytes} are read`);
+    return await file.readFile();
+  } catch (cause) {
+    if (cause instanceof AppError) throw cause;
+    if (isSystemError(cause, 'ENOENT')) throw new AppError('not-found', `${path}: there is no such file`, { cause });
+    throw new AppError('system', `${path}: ${describeError(cause)}`, { cause });
+  }
+}
+
+async function checkBlob(path: string, level: Level, what: string): Promise<void> {
+  const { size } = await stat(path).catch((cause: unknown) => {
+    throw new AppError('invalid', `${what}: its model ${path} cannot be read`, { cause });
+  });
+  if (size !== level.model.bytes) {
+    throw new AppError('invalid', `${what}: ${path} has ${size} bytes, the manifest says ${level.model.bytes}`);
+  }
+  const actual = await sha256OfFile(path);
+  if (actual !== level.model.sha256) {
+    throw new AppError('invalid', `${what}: ${path} has SHA-256 ${actual}, the manifest says ${level.model.sha256}`);
+  }
+}
