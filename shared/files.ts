@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -30,17 +30,20 @@ async function syncFolder(path: string): Promise<void> {
  * temporary file in the same folder, fsync, rename, fsync of the folder.
  */
 export async function writeAtomic(path: string, data: Uint8Array | string, mode = 0o644): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
-  const file = await open(temporary, 'w', mode);
+  // Two writes of one file may be under way at once: each has a temporary file of its own.
+  const temporary = `${path}.${randomUUID()}.tmp`;
   try {
-    await file.writeFile(data);
-    await file.sync();
+    await writeSynced(temporary, data, mode);
+    await rename(temporary, path);
   } catch (error) {
-    await file.close();
     await unlink(temporary).catch(() => undefined);
     throw error;
   }
-  await file.close();
-  await rename(temporary, path);
   await syncFolder(dirname(path));
+}
+
+async function writeSynced(path: string, data: Uint8Array | string, mode: number): Promise<void> {
+  await using file = await open(path, 'wx', mode);
+  await file.writeFile(data);
+  await file.sync();
 }

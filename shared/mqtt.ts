@@ -46,7 +46,9 @@ export async function connectMqtt(options: MqttOptions): Promise<MqttConnection>
     resubscribe: false,
     ...(options.username === undefined ? {} : { username: options.username }),
     ...(options.password === undefined ? {} : { password: options.password }),
-    ...(options.will === undefined ? {} : { will: { ...options.will, payload: Buffer.from(options.will.payload), qos: 1, retain: true } }),
+    ...(options.will === undefined
+      ? {}
+      : { will: { ...options.will, payload: Buffer.from(options.will.payload), qos: 1, retain: true } }),
   });
   client.on('message', (topic, payload) => options.onMessage(topic, payload));
   const ended = endOf(client);
@@ -70,13 +72,36 @@ function endOf(client: MqttClient): Promise<Error> {
   });
 }
 
-function wrap(client: MqttClient, ended: Promise<Error>, options: MqttOptions): MqttConnection {
-  const orEnded = async <T>(work: Promise<T>, what: string): Promise<T> => {
-    const lost = ended.then((cause) => {
-      throw new AppError('unreachable', `${what}: the connection to ${options.url} ended`, { cause });
-    });
-    return await Promise.race([work, lost]);
+/** Races one piece of work against the end of the connection. */
+type OrEnded = <T>(work: Promise<T>, what: string) => Promise<T>;
+
+/**
+ * The pieces under way are kept in a set and leave it when they are done. To chain each to `ended` itself
+ * would hold on to all of them for as long as the connection lives, which may be months.
+ */
+function raceOf(ended: Promise<Error>, url: string): OrEnded {
+  const underWay = new Set<(cause: Error) => void>();
+  let over: Error | undefined;
+  void ended.then((cause) => {
+    over = cause;
+    for (const end of underWay) end(cause);
+  });
+  return async (work, what) => {
+    const lost = Promise.withResolvers<never>();
+    const end = (cause: Error): void =>
+      lost.reject(new AppError('unreachable', `${what}: the connection to ${url} ended`, { cause }));
+    underWay.add(end);
+    if (over !== undefined) end(over);
+    try {
+      return await Promise.race([work, lost.promise]);
+    } finally {
+      underWay.delete(end);
+    }
   };
+}
+
+function wrap(client: MqttClient, ended: Promise<Error>, options: MqttOptions): MqttConnection {
+  const orEnded = raceOf(ended, options.url);
   const close = async (): Promise<void> => {
     if (client.connected) await Promise.race([client.endAsync(false), ended]);
     client.end(true);
@@ -86,15 +111,18 @@ function wrap(client: MqttClient, ended: Promise<Error>, options: MqttOptions): 
     close,
     [Symbol.asyncDispose]: close,
     publish: async (topic, payload, { retain = false } = {}) => {
-      const bytes = typeof payload === 'string' ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+      const bytes =
+        typeof payload === 'string'
+          ? payload
+          : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
       await orEnded(withTimeout(client, topic, bytes, retain, options), topic);
     },
     subscribe: async (filters) => {
-      const granted = await orEnded(client.subscribeAsync([...filters], { qos: 1 }), 'subscribe');
-      const refused = granted.filter(({ qos }) => qos >= 0x80);
-      if (refused.length > 0) {
-        throw new AppError('unreachable', `broker refused the subscription to ${refused.map(({ topic }) => topic).join(', ')}`);
-      }
+      // The library rejects when the broker refuses any of the filters, and does not say which.
+      const granted = client.subscribeAsync([...filters], { qos: 1 }).catch((cause: unknown) => {
+        throw new AppError('unreachable', `the subscription to ${filters.join(', ')} failed`, { cause });
+      });
+      await orEnded(granted, 'subscribe');
     },
     unsubscribe: async (filters) => {
       if (filters.length > 0) await orEnded(client.unsubscribeAsync([...filters]), 'unsubscribe');
@@ -112,7 +140,9 @@ async function withTimeout(
   if (!client.connected) throw new AppError('unreachable', `${topic}: not connected to ${options.url}`);
   const expiry = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    expiry.reject(new AppError('timeout', `${topic}: no answer from ${options.url} in ${options.publishTimeoutMs} ms`));
+    expiry.reject(
+      new AppError('timeout', `${topic}: no answer from ${options.url} in ${options.publishTimeoutMs} ms`),
+    );
   }, options.publishTimeoutMs);
   try {
     await Promise.race([client.publishAsync(topic, payload, { qos: 1, retain }), expiry.promise]);

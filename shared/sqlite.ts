@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { AppError, isSystemError } from './errors.ts';
 
@@ -34,10 +35,10 @@ export function openSqlite(path: string, options: OpenOptions): Sqlite {
 
 /** Opens a database file that another program wrote, to read it; undefined when there is none. */
 export function openSqliteReadOnly(path: string): Sqlite | undefined {
+  if (!existsSync(path)) return undefined;
   try {
     return new Database(path, { readonly: true, fileMustExist: true, timeout: 1_000 });
   } catch (error) {
-    if (isSystemError(error, 'SQLITE_CANTOPEN')) return undefined;
     throw translate(error, path);
   }
 }
@@ -45,7 +46,10 @@ export function openSqliteReadOnly(path: string): Sqlite | undefined {
 function migrate(database: Sqlite, path: string, migrations: readonly string[]): void {
   const version = Number(database.pragma('user_version', { simple: true }));
   if (version > migrations.length) {
-    throw new AppError('config', `${path}: written by a newer version of ofa-fleet (schema ${version}); upgrade first`);
+    throw new AppError(
+      'config',
+      `${path}: written by a newer version of ofa-fleet (schema ${version}); upgrade first`,
+    );
   }
   database
     .transaction(() => {
@@ -58,7 +62,9 @@ function migrate(database: Sqlite, path: string, migrations: readonly string[]):
 function translate(error: unknown, path: string): unknown {
   if (error instanceof AppError) return error;
   if (isSystemError(error, 'SQLITE_BUSY')) {
-    return new AppError('conflict', `${path}: another process has it open; stop that one first`, { cause: error });
+    return new AppError('conflict', `${path}: another process has it open; stop that one first`, {
+      cause: error,
+    });
   }
   if (isSystemError(error, 'SQLITE_NOTADB')) {
     return new AppError('config', `${path}: not a database; move it away`, { cause: error });

@@ -16,7 +16,9 @@ const SelectorText = Type.String({ minLength: 1, maxLength: 1_024 });
 const nullable = Type.Null();
 
 /** Every refusal: a code of the error table and one line for people. */
-export const ErrorSchema = Type.Object({ error: Type.Object({ code: Type.String(), message: Type.String() }) });
+export const ErrorSchema = Type.Object({
+  error: Type.Object({ code: Type.String(), message: Type.String() }),
+});
 
 /** The newest window of a device, in a line. */
 export const LatestSchema = Type.Object({
@@ -173,7 +175,9 @@ export const TelemetryQuerySchema = Type.Object(
     /** Length of a bucket; one bucket over all when it is not given. */
     bucketMs: Type.Optional(Type.Integer({ minimum: 100 })),
     /** count, sum, mean, min, max, rate (per second), or a percentile such as p50 or p99.9. */
-    aggregate: Type.Optional(Type.String({ pattern: '^(count|sum|mean|min|max|rate|p\\d{1,2}(\\.\\d{1,3})?|p100)$' })),
+    aggregate: Type.Optional(
+      Type.String({ pattern: '^(count|sum|mean|min|max|rate|p\\d{1,2}(\\.\\d{1,3})?|p100)$' }),
+    ),
     by: Type.Optional(Type.Enum(['device', 'level'])),
   },
   { additionalProperties: false },

@@ -1,0 +1,92 @@
+import { mkdir } from 'node:fs/promises';
+import type { Clock } from '../shared/clock.ts';
+import type { AgentDeps } from './agent-deps.ts';
+import { createBackground } from './background.ts';
+import type { AgentConfig } from './config.ts';
+import { serveStatus } from './control/socket.ts';
+import { type OwnDefaults, openInForce } from './desired/in-force.ts';
+import { keepLink } from './link/link.ts';
+import { bringIntoService } from './serving.ts';
+import { metaOf, openAgentDatabase } from './store/database.ts';
+import { openTelemetry, type Telemetry } from './telemetry/telemetry.ts';
+import { type Wired, wire } from './wiring.ts';
+
+export interface Agent extends AsyncDisposable {
+  /** Resolves when the controller asked for a restart. */
+  readonly restartAsked: Promise<void>;
+}
+
+/** What waits is sent before a stop for at most this long; the rest is sent after the next start. */
+const FLUSH_MS = 5_000;
+const FLUSH_POLL_MS = 10;
+
+/**
+ * Composes and starts an agent. Parts are released in the reverse order of their making: first no more
+ * frames, then the last window is recorded and sent, then the link, the engine and the database close.
+ * @throws AppError when it cannot start: no good family, the state folder in use, a frame source missing
+ */
+export async function startAgent(deps: AgentDeps): Promise<Agent> {
+  await using stack = new AsyncDisposableStack();
+  const running = await compose(deps, stack);
+  const parts = stack.move();
+  return { ...running, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+}
+
+async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pick<Agent, 'restartAsked'>> {
+  const { config, clock, logging } = deps;
+  const { log } = logging;
+  const bootId = deps.newId();
+  await mkdir(config.state.dir, { recursive: true, mode: 0o750 });
+  const database = stack.adopt(openAgentDatabase(config.state.dir), (open) => {
+    open.close();
+  });
+  metaOf(database).set('device', config.device);
+  const inForce = openInForce(database, defaultsOf(config));
+  log.level = inForce.settings().logLevel;
+  const { maxMebibytes, maxAgeMs } = config.outbox;
+  const telemetry = openTelemetry({
+    database,
+    bootId,
+    clock,
+    log,
+    maxBytes: maxMebibytes * 2 ** 20,
+    maxAgeMs,
+    requirement: inForce.requirement,
+  });
+  const serving = await bringIntoService({ config, database, clock, onFatal: deps.onFatal }, stack);
+  const restart = Promise.withResolvers<void>();
+  const wired = wire({ deps, bootId, inForce, telemetry, serving, askRestart: restart.resolve });
+  const background = createBackground({ ...deps, log, stack });
+  background('link', (signal) => keepLink(wired.link, signal));
+  stack.defer(() => flush(clock, telemetry, wired));
+  background('windows', wired.windows.run);
+  background('frames', wired.loop.run);
+  stack.use(await serveStatus(config.state.dir, wired.status));
+  const { family } = serving.activation;
+  log.info({ family: family.manifest.name, source: serving.frames.name, bootId }, 'agent started');
+  return { restartAsked: restart.promise };
+}
+
+/** Lets the controller take what waits, as long as it does so. */
+async function flush(clock: Clock, { outbox }: Telemetry, { canSend }: Wired): Promise<void> {
+  const deadlineMs = clock.monoMs() + FLUSH_MS;
+  while (canSend() && outbox.totals().pending > 0 && clock.monoMs() < deadlineMs)
+    await clock.sleep(FLUSH_POLL_MS);
+}
+
+function defaultsOf(config: AgentConfig): OwnDefaults {
+  const { latencyMs, missShare, accuracyFloor, priority } = config.requirement;
+  return {
+    requirement: {
+      ...(latencyMs === null ? {} : { latencyMs }),
+      ...(missShare === null ? {} : { missShare }),
+      ...(accuracyFloor === null ? {} : { accuracyFloor }),
+      priority,
+    },
+    settings: {
+      windowMs: config.telemetry.windowMs,
+      frameRate: config.frames.rate,
+      logLevel: config.log.level,
+    },
+  };
+}

@@ -1,0 +1,36 @@
+import type { Requirement, Settings } from '../../shared/protocol/requirement.ts';
+import type { Sqlite } from '../../shared/sqlite.ts';
+import { type DesiredStore, openDesiredStore } from './documents.ts';
+import { createResolver, type Resolved } from './resolve.ts';
+
+/** What the agent's own configuration states, for everything that no desired document does. */
+export interface OwnDefaults {
+  readonly requirement: Requirement;
+  readonly settings: Required<Settings>;
+}
+
+/** The requirement and the settings in force: the desired documents over the agent's own configuration. */
+export interface InForce {
+  readonly documents: DesiredStore;
+  resolved(): Resolved;
+  requirement(): Requirement;
+  settings(): Required<Settings>;
+  /** Resolves anew, after a document was accepted. */
+  refresh(): void;
+}
+
+/** Opens the stored documents and resolves them. */
+export function openInForce(database: Sqlite, defaults: OwnDefaults): InForce {
+  const documents = openDesiredStore(database);
+  const resolve = createResolver();
+  let resolved = resolve(documents.current(), defaults);
+  return {
+    documents,
+    resolved: () => resolved,
+    requirement: () => resolved.requirement,
+    settings: () => ({ ...defaults.settings, ...resolved.settings }),
+    refresh: () => {
+      resolved = resolve(documents.current(), defaults);
+    },
+  };
+}

@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto';
+import { Command, Option } from 'commander';
+import { systemClock } from '../shared/clock.ts';
+import { configEntries, type LoadedConfig } from '../shared/config.ts';
+import { addConfigFlags, configSources } from '../shared/config-flags.ts';
+import { AppError } from '../shared/errors.ts';
+import { packageVersion } from '../shared/package.ts';
+import { disposeInTime, runProgram, stopSignal, tellParent } from '../shared/program.ts';
+import { type AgentConfig, agentConfigSchema, loadAgentConfig } from './config.ts';
+import { askStatus } from './control/socket.ts';
+import { stoppedStatus } from './status.ts';
+import { describeStatus } from './status-text.ts';
+
+const NAME = 'ofa-agent';
+const CONFIG_FILE = { env: 'OFA_AGENT_CONFIG' };
+const STATUS_TIMEOUT_MS = 5_000;
+
+type Flags = Readonly<Record<string, unknown>>;
+
+/** Runs the agent's program with the arguments and the environment of this process; returns the exit status. */
+export function run(): Promise<number> {
+  return runProgram({ name: NAME, build: () => buildProgram(process.env) });
+}
+
+function buildProgram(env: NodeJS.ProcessEnv): Command {
+  const program = new Command(NAME)
+    .description('Runs a family of sub-networks on this device and reports to the controller.')
+    .version(packageVersion(), '-V, --version');
+  const entries = configEntries(agentConfigSchema());
+  const withFlags = (command: Command): Command => addConfigFlags(command, entries, CONFIG_FILE);
+  const load = (flags: Flags): LoadedConfig<AgentConfig> =>
+    loadAgentConfig(configSources(entries, flags, { env, file: CONFIG_FILE }));
+
+  withFlags(program.command('run'))
+    .description('Run the agent until it is told to stop.')
+    .addHelpText('after', '\nExample:\n  $ ofa-agent run --device jetson-1 --broker-url mqtt://10.0.0.5:1883')
+    .action((flags: Flags) => runAgent(load(flags).values));
+  withFlags(program.command('status'))
+    .description('Say what the agent of a state folder does, or has left when it does not run.')
+    .addOption(
+      new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'),
+    )
+    .addHelpText('after', '\nExample:\n  $ ofa-agent status --state /var/lib/ofa-agent -o json')
+    .action((flags: Flags) => printStatus(load(flags).values, flags['output'] === 'json'));
+  const config = program.command('config').description("The agent's configuration.");
+  withFlags(config.command('print'))
+    .description('Print the configuration that run would use, secrets masked.')
+    .addHelpText('after', '\nExample:\n  $ ofa-agent config print --config /etc/ofa-fleet/agent.yaml')
+    .action((flags: Flags) => {
+      process.stdout.write(`${load(flags).print()}\n`);
+    });
+  return program;
+}
+
+/** The modules that only `run` needs are loaded here: `status` answers several times faster without them. */
+async function runAgent(config: AgentConfig): Promise<void> {
+  const [{ startAgent }, { createLogging }] = await Promise.all([
+    import('./agent.ts'),
+    import('../shared/log.ts'),
+  ]);
+  const logging = createLogging(NAME, config.log.level);
+  const stopped = stopSignal();
+  const onFatal = (error: AppError): void => {
+    logging.log.fatal(`${error.message}; the process ends now and is to be started again`);
+    // An exit would abort in native code that is still running; the outbox is durable.
+    process.kill(process.pid, 'SIGKILL');
+  };
+  for (;;) {
+    const agent = await startAgent({
+      config,
+      logging,
+      onFatal,
+      clock: systemClock,
+      random: Math.random,
+      newId: randomUUID,
+    });
+    tellParent({ type: 'ready' });
+    const reason = await Promise.race([stopped, agent.restartAsked]);
+    logging.log.info(reason === undefined ? 'restarting, as the controller asked' : `${reason}: stopping`);
+    await disposeInTime(agent, systemClock);
+    if (reason !== undefined) return;
+  }
+}
+
+async function printStatus(config: AgentConfig, json: boolean): Promise<void> {
+  const { dir } = config.state;
+  const status = (await askStatus(dir, STATUS_TIMEOUT_MS)) ?? stoppedStatus(dir);
+  if (status === undefined) {
+    throw new AppError('not-found', `${dir}: no agent has run there; name its folder with --state`);
+  }
+  process.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : describeStatus(status));
+}

@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import { openSqlite, openSqliteReadOnly, type Sqlite } from '../../shared/sqlite.ts';
+
+/** Steps of the schema of an agent's one database: outbox, desired documents, family in force. */
+const MIGRATIONS = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE boots (
+    boot_id TEXT PRIMARY KEY,
+    started_ts REAL NOT NULL,
+    last_seq INTEGER NOT NULL,
+    windows INTEGER NOT NULL,
+    events INTEGER NOT NULL
+  );
+  CREATE TABLE records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    ts REAL NOT NULL,
+    mono_ms REAL NOT NULL,
+    clock TEXT NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (boot_id, seq)
+  );
+  CREATE TABLE documents (scope TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE families (sha256 TEXT PRIMARY KEY, qualified_with TEXT NOT NULL, installed_ts REAL NOT NULL);
+  `,
+];
+
+function databasePath(stateDir: string): string {
+  return join(stateDir, 'agent.db');
+}
+
+/** Opens the agent's database; the lock on it is what keeps a second agent off the same state folder. */
+export function openAgentDatabase(stateDir: string): Sqlite {
+  return openSqlite(databasePath(stateDir), { migrations: MIGRATIONS, exclusive: true });
+}
+
+/** Opens the database of an agent that is not running, to look into it. */
+export function readAgentDatabase(stateDir: string): Sqlite | undefined {
+  return openSqliteReadOnly(databasePath(stateDir));
+}
+
+/** Small values by name: device id, clock floor, family in force, counters. */
+export interface Meta {
+  get(key: string): string | undefined;
+  set(key: string, value: string): void;
+}
+
+export function metaOf(database: Sqlite): Meta {
+  const select = database.prepare<[string], { value: string }>('SELECT value FROM meta WHERE key = ?');
+  const upsert = database.prepare(
+    'INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+  );
+  return {
+    get: (key) => select.get(key)?.value,
+    set: (key, value) => {
+      upsert.run(key, value);
+    },
+  };
+}

@@ -1,0 +1,54 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { ClockState } from '../../shared/protocol/envelope.ts';
+import type { Stamp } from './outbox.ts';
+
+/** The last time that is known to have passed, kept over restarts. */
+export interface ClockFloor {
+  load(): number;
+  save(ts: number): void;
+}
+
+export interface Stamper {
+  /** The moment now. A clock that shows less than what has already passed is `unsynced`. */
+  now(): Stamp;
+  /** Wall clock less monotonic clock once the wall clock is trusted again after it was not; once per arrival. */
+  arrivedOffsetMs(): number | undefined;
+}
+
+/** How often the floor is written down: flash wears, and an hour more or less does not matter to it. */
+const SAVE_EVERY_MS = 600_000;
+
+/**
+ * Stamps records. A Jetson without a battery for its clock boots in the past until a time source is there:
+ * the floor of the last known time tells, rows are marked, and they are dated again when time arrives.
+ */
+export function createStamper(clock: Clock, floor: ClockFloor): Stamper {
+  const bootMs = clock.monoMs();
+  let floorTs = floor.load();
+  let savedTs = floorTs;
+  let wasUnsynced = false;
+  const stateAt = (ts: number): ClockState => {
+    if (ts < floorTs) {
+      wasUnsynced = true;
+      return 'unsynced';
+    }
+    floorTs = ts;
+    if (ts - savedTs >= SAVE_EVERY_MS) {
+      floor.save(ts);
+      savedTs = ts;
+    }
+    return 'synced';
+  };
+  return {
+    now: () => {
+      const ts = clock.now();
+      return { ts, monoMs: clock.monoMs() - bootMs, clock: stateAt(ts) };
+    },
+    arrivedOffsetMs: () => {
+      const ts = clock.now();
+      if (!wasUnsynced || stateAt(ts) === 'unsynced') return undefined;
+      wasUnsynced = false;
+      return ts - (clock.monoMs() - bootMs);
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/log.ts';
+import { packageVersion } from '../../shared/package.ts';
+import type { Requirement } from '../../shared/protocol/requirement.ts';
+import type { Sqlite } from '../../shared/sqlite.ts';
+import type { LoopListener } from '../runtime/loop.ts';
+import { metaOf } from '../store/database.ts';
+import { createEventLimiter } from './event-limiter.ts';
+import { createLoopListener } from './loop-listener.ts';
+import { type Outbox, openOutbox } from './outbox.ts';
+import { createPublisher, type Publisher } from './publisher.ts';
+import { createRecorder, type Recorder } from './recorder.ts';
+import { createStamper } from './stamper.ts';
+import { createWindowGatherer, type WindowGatherer } from './window.ts';
+
+export interface TelemetryDeps {
+  readonly database: Sqlite;
+  readonly bootId: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly maxBytes: number;
+  readonly maxAgeMs: number;
+  readonly requirement: () => Requirement;
+}
+
+/** From what happens to the outbox and out of it. */
+export interface Telemetry {
+  readonly outbox: Outbox;
+  readonly publisher: Publisher;
+  readonly recorder: Recorder;
+  readonly gatherer: WindowGatherer;
+  readonly listener: LoopListener;
+}
+
+const ACK_TIMEOUT_MS = 5_000;
+const MAX_UNDER_WAY = 500;
+const BACKLOG_PAUSE_MS = 20;
+/** Over MQTT; counts are exact whatever is held back. */
+const EVENTS_PER_MINUTE = 30;
+const LOG_LINES_PER_MINUTE = 6;
+
+/** Opens the outbox for this boot, and records that the boot has begun. */
+export function openTelemetry(deps: TelemetryDeps): Telemetry {
+  const { database, bootId, clock, log } = deps;
+  const meta = metaOf(database);
+  const outbox = openOutbox({ ...deps, startedTs: clock.now() });
+  const stamper = createStamper(clock, {
+    load: () => Number(meta.get('clock-floor') ?? 0),
+    save: (ts) => meta.set('clock-floor', String(ts)),
+  });
+  const publisher = createPublisher({
+    outbox,
+    clock,
+    maxUnderWay: MAX_UNDER_WAY,
+    backlogPauseMs: BACKLOG_PAUSE_MS,
+    ackTimeoutMs: ACK_TIMEOUT_MS,
+  });
+  const recorder = createRecorder({ outbox, stamper, log, onRecorded: publisher.wake });
+  const { previous } = outbox;
+  recorder.event({
+    kind: 'boot',
+    version: packageVersion(),
+    ...(previous === undefined ? {} : { previous }),
+  });
+  log.debug({ bootId, previous }, 'outbox opened');
+  const gatherer = createWindowGatherer();
+  const listener = createLoopListener({
+    gatherer,
+    recorder,
+    log,
+    requirement: deps.requirement,
+    switchLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
+    violationLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
+    logLimiter: createEventLimiter(clock, LOG_LINES_PER_MINUTE),
+  });
+  return { outbox, publisher, recorder, gatherer, listener };
+}

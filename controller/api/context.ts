@@ -1,0 +1,35 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import type { Clock } from '../../shared/clock.ts';
+import type { Commands } from '../commands/commands.ts';
+import type { DesiredState } from '../desired/desired.ts';
+import type { History } from '../history/history.ts';
+import type { Devices } from '../registry/devices.ts';
+import type { Groups } from '../registry/groups.ts';
+import type { ControllerState } from './schemas.ts';
+
+/** What the routes answer from. */
+export interface ApiContext {
+  readonly clock: Clock;
+  readonly devices: Devices;
+  readonly groups: Groups;
+  readonly desired: DesiredState;
+  readonly commands: Commands;
+  readonly history: Pick<History, 'windows' | 'events'>;
+  readonly state: () => ControllerState;
+}
+
+/** The HTTP server as routes see it: handlers get the types of their schemas. */
+export type Server = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;

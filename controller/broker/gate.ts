@@ -1,0 +1,49 @@
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { FRAME_SCAN_START, scanFrames } from './frames.ts';
+
+export interface GateOptions {
+  /** A packet that announces more than this ends its connection before a byte of it is kept. */
+  readonly maxPacketBytes: number;
+  /** Bytes that may wait for a slow reader before the broker counts it as stuck. */
+  readonly maxUnsentBytes: number;
+  readonly onOversized: () => void;
+}
+
+/**
+ * A socket as the broker sees it. The broker's parser keeps a packet in memory until its last byte is
+ * there, up to 256 MB; the gate reads the announced length first and ends the connection instead.
+ */
+export function gateSocket(socket: Socket, options: GateOptions): Duplex {
+  let scan = FRAME_SCAN_START;
+  const gate = new Duplex({
+    writableHighWaterMark: options.maxUnsentBytes,
+    read: () => {
+      socket.resume();
+    },
+    write: (chunk: Buffer, _encoding, done) => {
+      socket.write(chunk, done);
+    },
+    final: (done) => {
+      socket.end(done);
+    },
+    destroy: (error, done) => {
+      socket.destroy();
+      done(error);
+    },
+  });
+  socket.on('data', (chunk: Buffer) => {
+    const next = scanFrames(scan, chunk, options.maxPacketBytes);
+    if (next === undefined) {
+      options.onOversized();
+      gate.destroy(new Error(`a packet of more than ${options.maxPacketBytes} bytes was announced`));
+      return;
+    }
+    scan = next;
+    if (!gate.push(chunk)) socket.pause();
+  });
+  socket.on('end', () => gate.push(null));
+  socket.on('error', (error) => gate.destroy(error));
+  socket.on('close', () => gate.destroy());
+  return gate;
+}

@@ -1,0 +1,209 @@
+import { AppError } from '../../shared/errors.ts';
+import { isId } from '../../shared/protocol/ids.ts';
+import { LOG_LEVELS, type Requirement, type Settings } from '../../shared/protocol/requirement.ts';
+import { formatSelector, isLabel, parseSelector } from '../../shared/selector.ts';
+import { parseQuantity } from '../../shared/units.ts';
+import type { Scope } from '../api/schemas.ts';
+
+/** The options that name devices. */
+export interface TargetOptions {
+  readonly device?: string;
+  readonly group?: string;
+  readonly selector?: string;
+}
+
+/** At most one of the three; none is the whole fleet. */
+export type Target = { device: string } | { group: string } | { selector: string } | Record<string, never>;
+
+/**
+ * Which devices are meant.
+ * @throws AppError `usage` for more than one option, or one that cannot name anything
+ */
+export function parseTarget({ device, group, selector }: TargetOptions): Target {
+  if ([device, group, selector].filter((option) => option !== undefined).length > 1) {
+    throw new AppError('usage', 'give only one of --device, --group and --selector');
+  }
+  if (device !== undefined) return { device: parseId(device, '--device') };
+  if (group !== undefined) return { group: parseId(group, '--group') };
+  return selector === undefined ? {} : { selector: formatSelector(parseSelector(selector)) };
+}
+
+/** The same as a scope, where something is to be stated. */
+export function scopeOf(target: Target): Scope {
+  if ('device' in target) return { kind: 'device', device: target['device'] ?? '' };
+  if ('group' in target) return { kind: 'group', name: target['group'] ?? '' };
+  return 'selector' in target ? { kind: 'selector', selector: target['selector'] ?? '' } : { kind: 'fleet' };
+}
+
+/** @throws AppError `usage` when `text` cannot be the id of a device or a group */
+export function parseId(text: string, what: string): string {
+  if (isId(text)) return text;
+  throw new AppError(
+    'usage',
+    `${what}: '${text}' is not an id; ids are of a-z, 0-9 and -, at most 63 of them`,
+  );
+}
+
+const DATE = /^\d{4}-\d{2}-\d{2}(T|$)/;
+
+/**
+ * A time: ISO 8601, or how long ago.
+ * @returns milliseconds since the epoch
+ */
+export function parseTime(text: string, now: number, what: string): number {
+  if (DATE.test(text)) {
+    const ts = Date.parse(text);
+    if (Number.isFinite(ts) && ts >= 0) return ts;
+    throw new AppError('usage', `${what}: '${text}' is not a date; write for example 2026-05-01T12:00:00Z`);
+  }
+  const ago = parseQuantity(text, 'duration', what);
+  if (ago < 0 || ago > now) throw new AppError('usage', `${what}: '${text}' is not in the past`);
+  return Math.round(now - ago);
+}
+
+/** A duration above zero. */
+export function parseDurationMs(text: string, what: string): number {
+  const ms = parseQuantity(text, 'duration', what);
+  if (ms > 0) return ms;
+  throw new AppError('usage', `${what}: '${text}' is not above zero`);
+}
+
+/** A share between none and all. */
+export function parseFraction(text: string, what: string): number {
+  const fraction = parseQuantity(text, 'fraction', what);
+  if (fraction >= 0 && fraction <= 1) return fraction;
+  throw new AppError('usage', `${what}: '${text}' is not between 0 and 1; write for example 0.92 or 92%`);
+}
+
+/** A whole number above zero. */
+export function parseCount(text: string, what: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new AppError('usage', `${what}: '${text}' is not a whole number above zero`);
+}
+
+/** A whole number. */
+export function parseInteger(text: string, what: string): number {
+  if (/^-?\d{1,9}$/.test(text)) return Number(text);
+  throw new AppError('usage', `${what}: '${text}' is not a whole number`);
+}
+
+/** One of a few words. */
+export function parseChoice<W extends string>(text: string, words: readonly W[], what: string): W {
+  const word = words.find((each) => each === text);
+  if (word !== undefined) return word;
+  throw new AppError('usage', `${what}: '${text}' is not one of ${words.join(', ')}`);
+}
+
+/** The budget's fields as options and words name them. */
+export const BUDGET_FIELDS = {
+  latency: 'latencyMs',
+  'miss-share': 'missShare',
+  'accuracy-floor': 'accuracyFloor',
+  priority: 'priority',
+} as const satisfies Record<string, keyof Requirement>;
+
+/** The settings' fields as words name them. */
+export const SETTING_FIELDS = {
+  window: 'windowMs',
+  'frame-rate': 'frameRate',
+  'log-level': 'logLevel',
+} as const satisfies Record<string, keyof Settings>;
+
+/**
+ * Names of fields as the API knows them; no name means all.
+ * @throws AppError `usage` naming the word that is none
+ */
+export function parseFields<F extends string>(
+  names: readonly string[],
+  fields: Readonly<Record<string, F>>,
+): F[] {
+  const known = Object.keys(fields);
+  const chosen = names.length === 0 ? known : names;
+  return [...new Set(chosen)].map((name) => {
+    const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (field !== undefined) return field;
+    throw new AppError('usage', `'${name}' is not one of ${known.join(', ')}`);
+  });
+}
+
+/** The options of `budget set`. */
+export interface BudgetOptions {
+  readonly latency?: string;
+  readonly missShare?: string;
+  readonly accuracyFloor?: string;
+  readonly priority?: string;
+}
+
+/**
+ * The requirement that options state.
+ * @throws AppError `usage` when there is none, or a value is wrong
+ */
+export function parseBudget(options: BudgetOptions): Requirement {
+  const { latency, missShare, accuracyFloor, priority } = options;
+  const requirement: Requirement = {
+    ...(latency !== undefined && { latencyMs: parseDurationMs(latency, '--latency') }),
+    ...(missShare !== undefined && { missShare: parseFraction(missShare, '--miss-share') }),
+    ...(accuracyFloor !== undefined && { accuracyFloor: parseFraction(accuracyFloor, '--accuracy-floor') }),
+    ...(priority !== undefined && { priority: parseChoice(priority, ['latency', 'accuracy'], '--priority') }),
+  };
+  if (Object.keys(requirement).length > 0) return requirement;
+  throw new AppError(
+    'usage',
+    'give at least one of --latency, --miss-share, --accuracy-floor and --priority',
+  );
+}
+
+/**
+ * Splits `name=value` words and others, as `devices config set` takes them.
+ * @throws AppError `usage` for a name that is no setting, a wrong value, or when nothing is to be set
+ */
+export function parseSettingWords(words: readonly string[]): { settings: Settings; devices: string[] } {
+  let settings: Settings = {};
+  const devices: string[] = [];
+  for (const word of words) {
+    const at = word.indexOf('=');
+    if (at < 0) devices.push(parseId(word, 'DEVICE'));
+    else settings = { ...settings, ...parseSetting(word.slice(0, at), word.slice(at + 1)) };
+  }
+  if (Object.keys(settings).length > 0) return { settings, devices };
+  throw new AppError(
+    'usage',
+    'give at least one setting, for example window=30s, frame-rate=20fps or log-level=debug',
+  );
+}
+
+function parseSetting(name: string, value: string): Settings {
+  const [field] = parseFields([name], SETTING_FIELDS);
+  switch (field) {
+    case 'windowMs':
+      return { windowMs: Math.round(parseDurationMs(value, name)) };
+    case 'frameRate':
+      return { frameRate: parseQuantity(value, 'frequency', name) };
+    default:
+      return { logLevel: parseChoice(value, LOG_LEVELS, name) };
+  }
+}
+
+/** Labels to set and to remove. */
+export interface LabelChange {
+  readonly set: Record<string, string>;
+  readonly remove: string[];
+}
+
+/**
+ * Reads `key=value` and `key-` words.
+ * @throws AppError `usage` for anything else
+ */
+export function parseLabelWords(words: readonly string[]): LabelChange {
+  const change: LabelChange = { set: {}, remove: [] };
+  for (const word of words) {
+    const at = word.indexOf('=');
+    const [key, value] = at < 0 ? [word.replace(/-$/, ''), 'x'] : [word.slice(0, at), word.slice(at + 1)];
+    if (!isLabel(key, value) || (at < 0 && !word.endsWith('-'))) {
+      throw new AppError('usage', `'${word}' is not a label; write key=value to set one, key- to remove one`);
+    }
+    if (at < 0) change.remove.push(key);
+    else change.set[key] = value;
+  }
+  return change;
+}

@@ -1,0 +1,168 @@
+import { isIP } from 'node:net';
+import { type ConfigSchema, type ConfigSources, type LoadedConfig, loadConfig } from '../shared/config.ts';
+import { AppError } from '../shared/errors.ts';
+import { isId } from '../shared/protocol/ids.ts';
+import { LOG_LEVELS } from '../shared/protocol/requirement.ts';
+
+export interface ControllerConfig {
+  readonly state: { readonly dir: string };
+  readonly fleet: string;
+  /** Where the API token is written that is made at the first start; empty: it is handed to the caller. */
+  readonly tokenFile: string;
+  readonly api: { readonly host: string; readonly port: number };
+  readonly broker: {
+    readonly embedded: boolean;
+    readonly host: string;
+    readonly port: number;
+    /** Of an external broker; empty when there is none. */
+    readonly url: string;
+    readonly username: string;
+    readonly password: string;
+  };
+  readonly security: { readonly allowPlaintext: boolean };
+  readonly log: { readonly level: string };
+}
+
+export const CONTROLLER_CONFIG: ConfigSchema<ControllerConfig> = {
+  state: {
+    dir: {
+      doc: 'Folder of the history and all other state; made when it is not there.',
+      format: 'text',
+      default: './ofa-fleet-state',
+      env: 'OFA_FLEET_STATE',
+      arg: 'state',
+    },
+  },
+  fleet: {
+    doc: 'Id of the fleet; agents of another fleet are not heard.',
+    format: 'text',
+    default: 'default',
+    env: 'OFA_FLEET_FLEET',
+    arg: 'fleet',
+  },
+  tokenFile: {
+    doc: 'File (mode 600) for the API token that is made at the first start; without it the token is printed once.',
+    format: 'text',
+    default: '',
+    env: 'OFA_FLEET_TOKEN_FILE',
+    arg: 'token-file',
+  },
+  api: {
+    host: {
+      doc: 'Address that the HTTP API listens on.',
+      format: 'text',
+      default: '127.0.0.1',
+      env: 'OFA_FLEET_API_HOST',
+      arg: 'api-host',
+    },
+    port: {
+      doc: 'Port of the HTTP API; 0 takes a free one.',
+      format: 'port',
+      default: 7300,
+      env: 'OFA_FLEET_API_PORT',
+      arg: 'api-port',
+    },
+  },
+  broker: {
+    embedded: {
+      doc: 'Whether the controller runs an MQTT broker itself; never when broker.url is set.',
+      format: Boolean,
+      default: true,
+      env: 'OFA_FLEET_BROKER_EMBEDDED',
+      arg: 'broker-embedded',
+    },
+    host: {
+      doc: 'Address that the embedded broker listens on.',
+      format: 'text',
+      default: '127.0.0.1',
+      env: 'OFA_FLEET_BROKER_HOST',
+      arg: 'broker-host',
+    },
+    port: {
+      doc: 'Port of the embedded broker; 0 takes a free one.',
+      format: 'port',
+      default: 1883,
+      env: 'OFA_FLEET_BROKER_PORT',
+      arg: 'broker-port',
+    },
+    url: {
+      doc: 'An external broker, for example mqtt://broker.example:1883.',
+      format: 'text',
+      default: '',
+      env: 'OFA_FLEET_BROKER_URL',
+      arg: 'broker-url',
+    },
+    username: {
+      doc: 'User name at the external broker.',
+      format: 'text',
+      default: '',
+      env: 'OFA_FLEET_BROKER_USERNAME',
+      arg: 'broker-username',
+    },
+    password: {
+      doc: 'Password at the external broker; by environment or file only.',
+      format: 'text',
+      default: '',
+      env: 'OFA_FLEET_BROKER_PASSWORD',
+      sensitive: true,
+    },
+  },
+  security: {
+    allowPlaintext: {
+      doc: 'Allows addresses beyond this machine although nothing is encrypted: for closed networks only.',
+      format: Boolean,
+      default: false,
+      env: 'OFA_FLEET_ALLOW_PLAINTEXT',
+      arg: 'allow-plaintext',
+    },
+  },
+  log: {
+    level: {
+      doc: `How much is logged: ${LOG_LEVELS.join(', ')}.`,
+      format: [...LOG_LEVELS],
+      default: 'info',
+      env: 'OFA_FLEET_LOG_LEVEL',
+      arg: 'log-level',
+    },
+  },
+};
+
+/**
+ * Reads and checks the controller's configuration.
+ * @throws AppError `usage` or `config`, naming what is wrong
+ */
+export function loadControllerConfig(sources: ConfigSources): LoadedConfig<ControllerConfig> {
+  const loaded = loadConfig(CONTROLLER_CONFIG, sources);
+  checkControllerConfig(loaded.values);
+  return loaded;
+}
+
+/**
+ * Checks what no single value shows.
+ * @throws AppError `config`
+ */
+export function checkControllerConfig({ fleet, api, broker, security }: ControllerConfig): void {
+  if (!isId(fleet)) {
+    throw new AppError('config', `fleet '${fleet}' is not an id: use a-z, 0-9 and -, at most 63 characters`);
+  }
+  if (broker.url === '' && !broker.embedded) {
+    throw new AppError('config', 'no broker: set broker.url, or leave broker.embedded on');
+  }
+  checkListens('api.host', api.host, security.allowPlaintext);
+  if (broker.url === '') checkListens('broker.host', broker.host, security.allowPlaintext);
+}
+
+function checkListens(name: string, host: string, allowPlaintext: boolean): void {
+  if (allowPlaintext || isLoopback(host)) return;
+  throw new AppError(
+    'config',
+    `${name} ${host} is reachable from other machines, and nothing is encrypted; use 127.0.0.1, or set ` +
+      'security.allowPlaintext (--allow-plaintext true) on a network that you trust',
+  );
+}
+
+/** Whether only this machine reaches the address. */
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost' || host === '::1') return true;
+  return isIP(host) === 4 && host.startsWith('127.');
+}

@@ -1,0 +1,198 @@
+import { AppError } from '../../shared/errors.ts';
+import type { DeviceDesired, Version } from '../../shared/protocol/desired.ts';
+import type { ScopeKind } from '../../shared/protocol/ids.ts';
+import { encodeMessage } from '../../shared/protocol/messages.ts';
+import type { Requirement, Settings } from '../../shared/protocol/requirement.ts';
+import { topicOf } from '../../shared/protocol/topics.ts';
+import { formatSelector } from '../../shared/selector.ts';
+import type { Scope, Stated } from '../api/schemas.ts';
+import type { StoredDesired } from '../history/desired-store.ts';
+import type { History } from '../history/history.ts';
+import type { RetainedMessage } from '../link/retainer.ts';
+import type { Devices } from '../registry/devices.ts';
+import { type Groups, selectorGroupName } from '../registry/groups.ts';
+import { isMember, membershipsOf } from '../registry/membership.ts';
+import { type FieldsPatch, patchFields, sameFields } from './stated.ts';
+
+export interface DesiredDeps {
+  readonly history: Pick<History, 'desired' | 'meta' | 'transaction'>;
+  readonly devices: Pick<Devices, 'all' | 'get' | 'require'>;
+  readonly groups: Groups;
+  readonly fleet: string;
+  readonly epoch: number;
+  /** Brings a document to the broker, now or later. */
+  readonly publish: (message: RetainedMessage) => void;
+}
+
+/** What people want of the fleet, as documents with versions that only grow. */
+export interface DesiredState {
+  /** Every document, as the broker has to hold it. */
+  messages(): Iterable<RetainedMessage>;
+  /** What scopes state of a part; those that state nothing of it are left out. */
+  list(part: 'requirement' | 'settings'): Stated[];
+  patchRequirement(scope: Scope, patch: FieldsPatch<Requirement>): Stated;
+  patchSettings(scope: Scope, patch: FieldsPatch<Settings>): Stated;
+  ofDevice(device: string): DeviceDesired | undefined;
+  /** Gives every one of these devices (by default all) whose groups have changed a new document that names them. */
+  syncGroups(devices?: readonly string[]): void;
+  /** Drops what a group stated; those who still follow it are told that it states nothing. */
+  dropGroup(name: string): void;
+}
+
+type Place = Pick<StoredDesired, 'kind' | 'name'>;
+type Content = Pick<StoredDesired, 'requirement' | 'settings' | 'groups'>;
+
+const NOTHING: Content = { requirement: {}, settings: {}, groups: [] };
+
+export function createDesired(deps: DesiredDeps): DesiredState {
+  const { history, devices, groups } = deps;
+  const known = new Map<string, StoredDesired>();
+  for (const document of history.desired.all()) known.set(keyOf(document), document);
+
+  /** Stores documents under one new version, then publishes them. */
+  const save = (contents: readonly (Place & Content)[]): StoredDesired[] => {
+    const documents = history.transaction(() => {
+      const version = nextVersion(deps);
+      const next = contents.map((content) => ({ ...content, version }));
+      for (const document of next) history.desired.save(document);
+      return next;
+    });
+    for (const document of documents) {
+      known.set(keyOf(document), document);
+      deps.publish(messageOf(deps.fleet, document));
+    }
+    return documents;
+  };
+
+  const syncGroups = (ids?: readonly string[]): void => {
+    const all = [...groups.all()];
+    const changed: (Place & Content)[] = [];
+    for (const device of ids === undefined ? devices.all() : ids.map(devices.require)) {
+      const place: Place = { kind: 'device', name: device.id };
+      const old = known.get(keyOf(place));
+      const memberships = membershipsOf(device, all);
+      if (old !== undefined && JSON.stringify(old.groups) === JSON.stringify(memberships)) continue;
+      changed.push({ ...NOTHING, ...old, ...place, groups: memberships });
+    }
+    if (changed.length > 0) save(changed);
+  };
+
+  const patch = (scope: Scope, change: (content: Content) => Content): Stated => {
+    const place = placeOf(scope, deps);
+    const old = known.get(keyOf(place));
+    const content = change(old ?? NOTHING);
+    if (scope.kind === 'selector') {
+      groups.ofSelector(scope.selector, scope.priority);
+      syncGroups();
+    }
+    const same =
+      old !== undefined &&
+      sameFields(old.requirement, content.requirement) &&
+      sameFields(old.settings, content.settings);
+    const [document = old] = same ? [] : save([{ ...content, ...place }]);
+    if (document === undefined) throw new AppError('system', 'the document was not stored');
+    return statedOf(document, deps);
+  };
+
+  return {
+    messages: () => [...known.values()].map((document) => messageOf(deps.fleet, document)),
+    list: (part) =>
+      [...known.values()]
+        .filter((document) => Object.keys(document[part]).length > 0)
+        .sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1))
+        .map((document) => statedOf(document, deps)),
+    patchRequirement: (scope, fields) =>
+      patch(scope, (old) => ({ ...old, requirement: patchFields(old.requirement, fields) })),
+    patchSettings: (scope, fields) =>
+      patch(scope, (old) => ({ ...old, settings: patchFields(old.settings, fields) })),
+    ofDevice: (device) => {
+      const document = known.get(keyOf({ kind: 'device', name: device }));
+      return document === undefined ? undefined : deviceDocument(document);
+    },
+    syncGroups,
+    dropGroup: (name) => {
+      const place: Place = { kind: 'group', name };
+      if (!known.has(keyOf(place))) return;
+      save([{ ...NOTHING, ...place }]);
+      history.desired.remove('group', name);
+      known.delete(keyOf(place));
+    },
+  };
+}
+
+/** One counter for all documents: a document that is made anew can never fall behind what devices have seen. */
+function nextVersion({ history, epoch }: DesiredDeps): Version {
+  const n = Number(history.meta.get('n') ?? '0') + 1;
+  history.meta.set('n', String(n));
+  return { epoch, n };
+}
+
+function keyOf({ kind, name }: Place): string {
+  return `${kind} ${name}`;
+}
+
+const ORDER: Readonly<Record<ScopeKind, number>> = { fleet: 0, group: 1, device: 2 };
+
+function sortKey({ kind, name }: Place): string {
+  return `${ORDER[kind]} ${name}`;
+}
+
+function messageOf(fleet: string, document: StoredDesired): RetainedMessage {
+  const { kind, name, version, requirement, settings } = document;
+  switch (kind) {
+    case 'fleet':
+      return {
+        topic: topicOf('fleetDesired', { fleet }),
+        payload: encodeMessage('fleetDesired', { version, requirement, settings }),
+      };
+    case 'group':
+      return {
+        topic: topicOf('groupDesired', { fleet, group: name }),
+        payload: encodeMessage('groupDesired', { version, requirement, settings }),
+      };
+    case 'device':
+      return {
+        topic: topicOf('desired', { fleet, device: name }),
+        payload: encodeMessage('desired', deviceDocument(document)),
+      };
+  }
+}
+
+function deviceDocument({ version, requirement, settings, groups }: StoredDesired): DeviceDesired {
+  return { version, requirement, settings, groups: [...groups] };
+}
+
+function placeOf(scope: Scope, { devices, groups }: DesiredDeps): Place {
+  switch (scope.kind) {
+    case 'fleet':
+      return { kind: 'fleet', name: '' };
+    case 'group':
+      return { kind: 'group', name: groups.require(scope.name).name };
+    case 'selector':
+      return { kind: 'group', name: selectorGroupName(scope.selector) };
+    case 'device':
+      return { kind: 'device', name: devices.require(scope.device).id };
+  }
+}
+
+function scopeOf({ kind, name }: Place, groups: Groups): Scope {
+  if (kind === 'fleet') return { kind };
+  if (kind === 'device') return { kind, device: name };
+  const group = groups.get(name);
+  if (group?.anonymous !== true || group.selector === undefined) return { kind, name };
+  return { kind: 'selector', selector: formatSelector(group.selector), priority: group.priority };
+}
+
+function statedOf(document: StoredDesired, deps: DesiredDeps): Stated {
+  const { version, requirement, settings } = document;
+  const scope = scopeOf(document, deps.groups);
+  return { scope, version, requirement, settings, devices: countDevices(document, deps) };
+}
+
+function countDevices({ kind, name }: Place, { devices, groups }: DesiredDeps): number {
+  if (kind === 'device') return 1;
+  const all = [...devices.all()];
+  const group = groups.get(name);
+  if (kind === 'fleet') return all.length;
+  return group === undefined ? 0 : all.filter((device) => isMember(device, group)).length;
+}

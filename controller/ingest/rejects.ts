@@ -1,0 +1,36 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { RejectReason } from '../../shared/protocol/messages.ts';
+
+/** Why something that came in was dropped. */
+export type DropReason =
+  | RejectReason
+  /** More came in than can be stored now; agents send again. */
+  | 'overload'
+  /** More devices than the controller keeps. */
+  | 'too-many-devices';
+
+export interface Rejects {
+  count(reason: DropReason, detail: string): void;
+  counts(): Record<string, number>;
+}
+
+/** A broken device must not fill the log. */
+const LOG_EVERY_MS = 60_000;
+
+/** Counts what is dropped, by reason, and logs each reason at most once a minute. */
+export function createRejects({ clock, log }: { clock: Clock; log: Logger }): Rejects {
+  const counts = new Map<string, number>();
+  const loggedMs = new Map<string, number>();
+  return {
+    count: (reason, detail) => {
+      const total = (counts.get(reason) ?? 0) + 1;
+      counts.set(reason, total);
+      const nowMs = clock.monoMs();
+      if (nowMs - (loggedMs.get(reason) ?? Number.NEGATIVE_INFINITY) < LOG_EVERY_MS) return;
+      loggedMs.set(reason, nowMs);
+      log.warn({ reason, detail, total }, 'a message was dropped');
+    },
+    counts: () => Object.fromEntries(counts),
+  };
+}

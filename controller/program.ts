@@ -1,0 +1,48 @@
+import { Command } from 'commander';
+import { packageVersion } from '../shared/package.ts';
+import { runProgram } from '../shared/program.ts';
+import { addBudget } from './cli/budget.ts';
+import { createCli } from './cli/context.ts';
+import { addDevices } from './cli/devices.ts';
+import { addEvents } from './cli/events.ts';
+import { addGroups } from './cli/groups.ts';
+import { addLogin } from './cli/login.ts';
+import { addStatus } from './cli/status.ts';
+import { addTelemetry } from './cli/telemetry.ts';
+import { addServices } from './services.ts';
+
+const NAME = 'ofa-fleet';
+
+/**
+ * Runs the controller's program with the arguments and the environment of this process.
+ * @returns the exit status
+ */
+export function run(): Promise<number> {
+  return runProgram({ name: NAME, build: () => buildProgram(process.env) });
+}
+
+/** All commands of the program. */
+export function buildProgram(env: NodeJS.ProcessEnv): Command {
+  const program = new Command(NAME)
+    .description('Controls a fleet of agents: the controller itself, and the commands that speak to it.')
+    .version(packageVersion(), '-V, --version')
+    .addHelpText(
+      'after',
+      `
+Exit status:
+  0 done   1 failed   2 wrong usage   3 not found   5 no answer in time
+  6 done in part   7 controller unreachable, or not authorised`,
+    );
+  const cli = createCli(env);
+  program.commandsGroup('Controller:');
+  addServices(program, env);
+  program.commandsGroup('Fleet:');
+  addLogin(program, cli);
+  addStatus(program, cli);
+  addDevices(program, cli);
+  addGroups(program, cli);
+  addBudget(program, cli);
+  addTelemetry(program, cli);
+  addEvents(program, cli);
+  return program;
+}

@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import { systemClock } from '../shared/clock.ts';
+import { configEntries, type LoadedConfig } from '../shared/config.ts';
+import { disposeInTime, stopSignal, tellParent } from '../shared/program.ts';
+import { CONTROLLER_CONFIG, type ControllerConfig, loadControllerConfig } from './config.ts';
+
+/** Values of the flags that were made from the configuration, by commander's names. */
+type ConfigFlags = Readonly<Record<string, string>>;
+
+interface Running extends AsyncDisposable {
+  readonly apiUrl?: string;
+  readonly mqttUrl: string;
+  /** Of the API; only where it was made now. */
+  readonly token?: string | undefined;
+}
+
+/** Adds the commands that are the controller: `serve`, `broker` and `config print`. */
+export function addServices(program: Command, env: NodeJS.ProcessEnv): void {
+  const serve = program.command('serve').description('Run the controller until it is told to stop.');
+  addConfigFlags(serve, '').action(async (flags: ConfigFlags) => {
+    await runUntilStopped(() => startServe(load(env, flags).values));
+  });
+  serve.addHelpText('after', '\nExample:\n  $ ofa-fleet serve --state /var/lib/ofa-fleet --fleet lab');
+
+  const broker = program.command('broker').description('Run only the MQTT broker until it is told to stop.');
+  addConfigFlags(broker, 'broker.').action(async (flags: ConfigFlags) => {
+    await runUntilStopped(() => startOnlyBroker(load(env, flags).values));
+  });
+  broker.addHelpText('after', '\nExample:\n  $ ofa-fleet broker --broker-port 1883');
+
+  const config = program.command('config').description("The controller's configuration.");
+  const print = config
+    .command('print')
+    .description('Print the configuration that serve would run with, secrets masked.');
+  addConfigFlags(print, '').action((flags: ConfigFlags) => {
+    process.stdout.write(`${load(env, flags).print()}\n`);
+  });
+  print.addHelpText(
+    'after',
+    '\nExample:\n  $ ofa-fleet config print --config /etc/ofa-fleet/controller.yaml',
+  );
+}
+
+/** What a broker alone needs besides its own part of the configuration. */
+const SHARED_PARTS = ['security.', 'log.'];
+
+function addConfigFlags(command: Command, part: string): Command {
+  command.option('--config <file>', 'configuration file, JSON or YAML (env: OFA_FLEET_CONFIG)');
+  for (const { path, flag, env, doc } of configEntries(CONTROLLER_CONFIG)) {
+    const used = [part, ...SHARED_PARTS].some((prefix) => path.startsWith(prefix));
+    if (flag !== undefined && used)
+      command.option(`--${flag} <value>`, env === undefined ? doc : `${doc} (env: ${env})`);
+  }
+  return command;
+}
+
+function load(env: NodeJS.ProcessEnv, flags: ConfigFlags): LoadedConfig<ControllerConfig> {
+  const given = configEntries(CONTROLLER_CONFIG).flatMap(({ path, flag }) => {
+    const value = flag === undefined ? undefined : flags[camelCase(flag)];
+    return value === undefined ? [] : [[path, value] as const];
+  });
+  const file = flags['config'] ?? (env['OFA_FLEET_CONFIG'] || undefined);
+  return loadControllerConfig({ file, env, flags: Object.fromEntries(given) });
+}
+
+/** Commander's name of an option. */
+function camelCase(flag: string): string {
+  return flag.replaceAll(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
+}
+
+// The modules that only a service needs are loaded here and not above: a client command starts several
+// times faster without them.
+async function startServe(config: ControllerConfig): Promise<Running> {
+  const [{ startController }, { createLogging }] = await Promise.all([
+    import('./controller.ts'),
+    import('../shared/log.ts'),
+  ]);
+  const { log } = createLogging('ofa-fleet', config.log.level);
+  return startController(config, { clock: systemClock, log });
+}
+
+async function startOnlyBroker(config: ControllerConfig): Promise<Running> {
+  const [{ startBroker }, { createLogging }] = await Promise.all([
+    import('./broker/broker.ts'),
+    import('../shared/log.ts'),
+  ]);
+  const { log } = createLogging('ofa-fleet', config.log.level);
+  const broker = await startBroker({ host: config.broker.host, port: config.broker.port, log });
+  return { mqttUrl: broker.url, [Symbol.asyncDispose]: () => broker.close() };
+}
+
+async function runUntilStopped(start: () => Promise<Running>): Promise<void> {
+  // Before the start: a stop that comes meanwhile ends in good order too.
+  const stopped = stopSignal();
+  const running = await start();
+  process.stdout.write(greetingOf(running));
+  const { apiUrl, mqttUrl } = running;
+  tellParent({ type: 'ready', apiUrl, mqttUrl });
+  await stopped;
+  await disposeInTime(running, systemClock);
+}
+
+function greetingOf({ apiUrl, mqttUrl, token }: Running): string {
+  const places = `${apiUrl === undefined ? '' : `API    ${apiUrl}\n`}MQTT   ${mqttUrl}\n`;
+  if (token === undefined) return places;
+  return `${places}TOKEN  ${token}\nThe token is shown only this once. To use it: ofa-fleet login ${apiUrl}\n`;
+}

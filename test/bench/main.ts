@@ -1,0 +1,35 @@
+import { Command, Option } from 'commander';
+import { AppError, describeError, exitCodeOf } from '../../shared/errors.ts';
+import { engineBench } from './engine.ts';
+import { type Bench, type Format, render, reportOf } from './report.ts';
+
+const BENCHES: Readonly<Record<string, Bench>> = { engine: engineBench };
+
+async function bench(name: string | undefined, { output }: { output: Format }): Promise<void> {
+  const list = Object.entries(BENCHES).map(([known, { summary }]) => `  ${known}  ${summary}\n`);
+  if (name === undefined) {
+    process.stdout.write(`Benches:\n${list.join('')}`);
+    return;
+  }
+  const chosen = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+  if (chosen === undefined) {
+    throw new AppError('usage', `there is no bench "${name}", only ${Object.keys(BENCHES).join(', ')}`);
+  }
+  process.stdout.write(render(reportOf(name, await chosen.measure()), output));
+}
+
+const program = new Command('bench')
+  .description('Measures this machine; without a name, lists what can be measured.')
+  .argument('[name]', 'what to measure')
+  .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'))
+  .exitOverride()
+  .action(bench);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // What commander itself throws it has already said; its help is no error.
+  const ofCommander = error instanceof Error && 'exitCode' in error ? error.exitCode : undefined;
+  if (ofCommander === undefined) process.stderr.write(`${describeError(error)}\n`);
+  process.exitCode = ofCommander === undefined ? exitCodeOf(error) : ofCommander === 0 ? 0 : 2;
+}
