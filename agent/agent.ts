@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import type { Clock } from '../shared/clock.ts';
+import { describeError } from '../shared/errors.ts';
 import type { AgentDeps } from './agent-deps.ts';
 import { createBackground } from './background.ts';
 import type { AgentConfig } from './config.ts';
@@ -41,7 +42,9 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
     open.close();
   });
   metaOf(database).set('device', config.device);
-  const inForce = openInForce(database, defaultsOf(config));
+  const inForce = openInForce(database, defaultsOf(config), (error) => {
+    log.warn(`a desired document is in force but not kept: ${describeError(error)}`);
+  });
   log.level = inForce.settings().logLevel;
   const { maxMebibytes, maxAgeMs } = config.outbox;
   const telemetry = openTelemetry({

@@ -207,7 +207,7 @@ export function agentConfigSchema(): ConfigSchema<AgentConfig> {
 /** Reads the agent's configuration. @throws AppError `usage` or `config` naming the value that is wrong */
 export function loadAgentConfig(sources: ConfigSources): LoadedConfig<AgentConfig> {
   const loaded = loadConfig(agentConfigSchema(), sources);
-  const { device, fleet, frames, telemetry, engine } = loaded.values;
+  const { device, fleet, broker, frames, telemetry, engine, requirement } = loaded.values;
   for (const [name, id] of Object.entries({ device, fleet })) {
     if (!isId(id))
       throw new AppError(
@@ -217,8 +217,28 @@ export function loadAgentConfig(sources: ConfigSources): LoadedConfig<AgentConfi
   }
   if (!(frames.rate > 0 && frames.rate <= 1_000))
     throw new AppError('config', `frame rate: ${frames.rate} is not above 0 and at most 1000 a second`);
-  if (telemetry.windowMs < 100)
-    throw new AppError('config', `window: ${telemetry.windowMs} ms is shorter than 100ms`);
+  const { windowMs } = telemetry;
+  if (!(Number.isInteger(windowMs) && windowMs >= 100 && windowMs <= 3_600_000))
+    throw new AppError('config', `window: ${windowMs} ms is not a whole number from 100ms to 1h`);
   if (engine.threads < 1) throw new AppError('config', `threads: ${engine.threads} is less than 1`);
+  checkBroker(broker.url);
+  checkRequirement(requirement);
   return loaded;
+}
+
+/** The address goes into log lines, so it must not carry a password. */
+function checkBroker(url: string): void {
+  if (!URL.canParse(url)) throw new AppError('config', `broker url: '${url}' is not an address`);
+  if (new URL(url).password !== '')
+    throw new AppError('config', 'broker url: it holds a password; give it in OFA_AGENT_BROKER_PASSWORD');
+}
+
+/** The limits that the protocol sets too: a controller would drop every window that states others. */
+function checkRequirement({ latencyMs, missShare, accuracyFloor }: AgentConfig['requirement']): void {
+  if (latencyMs !== null && !(latencyMs > 0 && latencyMs <= 600_000))
+    throw new AppError('config', `latency: ${latencyMs} ms is not above 0 and at most 10min`);
+  if (missShare !== null && missShare >= 1)
+    throw new AppError('config', `miss share: ${missShare} is not less than 1`);
+  if (accuracyFloor !== null && accuracyFloor > 1)
+    throw new AppError('config', `accuracy floor: ${accuracyFloor} is more than 1`);
 }

@@ -1,5 +1,6 @@
 import { describeError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
+import type { Ack } from '../shared/protocol/event.ts';
 import type { CommandRunner } from './commands/commands.ts';
 import type { DesiredStore } from './desired/documents.ts';
 import type { ControllerGate } from './link/controller-gate.ts';
@@ -48,6 +49,14 @@ export function createUplinkSession(deps: UplinkSessionDeps): UplinkSession {
     deps.onDesired();
     if (up !== undefined) inBackground(up.followGroups(groupsNow()), 'groups');
   };
+  const acknowledge = (ack: Ack): void => {
+    try {
+      deps.publisher.acknowledged(ack);
+    } catch (error) {
+      // The records stay and are sent again; the history absorbs repeats.
+      deps.log.warn(`the outbox cannot forget what was acknowledged: ${describeError(error)}`);
+    }
+  };
   const answer = ({ parameters, payload }: Extract<GoodMessage, { kind: 'command' }>): void => {
     const result = deps.commands.run(parameters.id, payload);
     const sent = up?.publish({ kind: 'commandResult', parameters, payload: result });
@@ -78,7 +87,7 @@ export function createUplinkSession(deps: UplinkSessionDeps): UplinkSession {
         case 'controllerStatus':
           return gate.heard(message.payload);
         case 'ack':
-          return deps.publisher.acknowledged(message.payload);
+          return acknowledge(message.payload);
         case 'fleetDesired':
           return taken(desired.acceptFleet(message.payload));
         case 'groupDesired':

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import type { Random } from '../shared/backoff.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/log.ts';
@@ -16,7 +16,7 @@ import { type History, openHistory } from './history/history.ts';
 import { createIngest, type Ingest } from './ingest/ingest.ts';
 import { createReceiver } from './ingest/receive.ts';
 import { createRejects, type Rejects } from './ingest/rejects.ts';
-import { createLink, type Link } from './link/link.ts';
+import { createLink, type Link, type LinkDeps, type LinkOptions } from './link/link.ts';
 import { createDevices, type Devices } from './registry/devices.ts';
 import { createGroups, type Groups } from './registry/groups.ts';
 
@@ -58,7 +58,10 @@ export async function startController(config: ControllerConfig, deps: Controller
   const { meta } = history;
   const token = await ensureToken({ meta, tokenFile: config.tokenFile, randomBytes });
   const mqttUrl = await brokerUrl(config, deps.log, stack);
-  const parts = assemble(config, { ...deps, history, epoch, mqttUrl });
+  const { username, password } = config.broker;
+  const { fleet } = config;
+  const broker = { url: mqttUrl, fleet, username: username || undefined, password: password || undefined };
+  const parts = assemble({ random: systemRandom, ...deps, fleet, history, epoch, broker });
   stack.use(parts.devices);
   stack.use(parts.link);
   stack.use(parts.ingest);
@@ -67,7 +70,7 @@ export async function startController(config: ControllerConfig, deps: Controller
   parts.ingest.start();
   parts.link.start();
   const startedTs = deps.clock.now();
-  const state = () => stateOf(parts, { fleet: config.fleet, epoch, startedTs });
+  const state = () => stateOf(parts, { fleet, epoch, startedTs });
   const { host, port } = config.api;
   const options = { host, port, version: packageVersion(), tokenSha256: token.sha256, log: deps.log };
   const api = stack.use(await startApi(options, { ...parts, clock: deps.clock, state }));
@@ -103,19 +106,19 @@ function epochOf({ meta }: History, clock: Clock): number {
   return epoch;
 }
 
-interface Foundation extends ControllerDeps {
+interface Foundation extends Required<ControllerDeps> {
+  readonly fleet: string;
   readonly history: History;
   readonly epoch: number;
-  readonly mqttUrl: string;
+  readonly broker: LinkOptions;
 }
 
 /** Wires the parts. Nothing acts yet; what flows in a circle flows through these functions. */
-function assemble(config: ControllerConfig, foundation: Foundation): Parts {
-  const { history, epoch, mqttUrl, clock, log, random = Math.random } = foundation;
-  const { fleet } = config;
+function assemble(foundation: Foundation): Parts {
+  const { fleet, history, epoch, clock, log } = foundation;
   const rejects = createRejects({ clock, log });
   const groups = createGroups(history.groups);
-  const devices = createDevices({ history, clock, random, log, onNew: (ids) => desired.syncGroups(ids) });
+  const devices = createDevices({ ...foundation, onNew: (ids) => desired.syncGroups(ids) });
   const desired = createDesired({
     history,
     devices,
@@ -124,40 +127,48 @@ function assemble(config: ControllerConfig, foundation: Foundation): Parts {
     epoch,
     publish: (message) => link.retain(message),
   });
+  const publish = (topic: string, payload: string) => link.publish(topic, payload);
+  const commands = createCommands({ clock, newId: randomUUID, fleet, devices, publish });
   const ingest = createIngest({
-    clock,
-    random,
-    log,
+    ...foundation,
     rejects,
     commit: history.commit,
     onCommitted: (records, ts) => devices.seen(new Set(records.map(({ envelope }) => envelope.device)), ts),
-    acknowledge: (device, ack) => sendQuietly(topicOf('ack', { fleet, device }), encodeMessage('ack', ack)),
+    acknowledge: (device, ack) => {
+      const topic = topicOf('ack', { fleet, device });
+      // A lost acknowledgement is made good by the device, which then repeats its records.
+      publish(topic, encodeMessage('ack', ack)).catch((error: unknown) => log.debug({ err: error }, topic));
+    },
   });
-  const receive = createReceiver({
+  const link: Link = createLink({
+    ...foundation,
+    options: foundation.broker,
+    newId: randomUUID,
+    onMessage: receiverOf({ rejects, devices, commands, ingest }, log),
+    retainedSet: () => desired.messages(),
+  });
+  return { history, rejects, devices, groups, desired, commands, ingest, link };
+}
+
+/** Leads every message to the part that it is for. */
+function receiverOf(
+  { rejects, devices, commands, ingest }: Pick<Parts, 'rejects' | 'devices' | 'commands' | 'ingest'>,
+  log: Logger,
+): LinkDeps['onMessage'] {
+  return createReceiver({
     rejects,
-    admit: devices.admit,
-    onRecord: ingest.push,
-    onStatus: devices.takeStatus,
-    onReported: devices.takeReported,
+    admit: (device) => devices.admit(device),
+    onRecord: (record) => ingest.push(record),
+    onStatus: (device, status) => devices.takeStatus(device, status),
+    onReported: (device, reported) => devices.takeReported(device, reported),
     onCommandResult: (device, id, result) => commands.takeResult(device, id, result),
     onFault: (error) => log.error({ err: error }, 'a message could not be handled'),
   });
-  const { username, password } = config.broker;
-  const link: Link = createLink({
-    options: { url: mqttUrl, fleet, username: username || undefined, password: password || undefined },
-    clock,
-    random,
-    newId: randomUUID,
-    log,
-    onMessage: receive,
-    retainedSet: () => desired.messages(),
-  });
-  const commands = createCommands({ clock, newId: randomUUID, fleet, devices, publish: link.publish });
-  const sendQuietly = (topic: string, payload: string): void => {
-    // A lost acknowledgement is made good by the device, which then repeats its records.
-    link.publish(topic, payload).catch((error: unknown) => log.debug({ err: error, topic }, 'not published'));
-  };
-  return { history, rejects, devices, groups, desired, commands, ingest, link };
+}
+
+/** Chance from the system's own source, for delays. */
+function systemRandom(): number {
+  return randomInt(2 ** 32) / 2 ** 32;
 }
 
 function stateOf(

@@ -43,7 +43,8 @@ function addFormats(): void {
           throw new Error(`must be a ${dimension} that is not negative`);
         }
       },
-      coerce: (value: unknown) => (typeof value === 'string' ? parseQuantity(value, dimension, `'${value}'`) : value),
+      coerce: (value: unknown) =>
+        typeof value === 'string' ? parseQuantity(value, dimension, `'${value}'`) : value,
     });
   }
   convict.addFormat({
@@ -102,7 +103,8 @@ function attempt<R>(code: 'usage' | 'config', place: string, work: () => R): R {
   try {
     return work();
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message.trim().replaceAll(/\s*\n\s*/g, '; ') : describeError(cause);
+    const text =
+      cause instanceof Error ? cause.message.trim().replaceAll(/\s*\n\s*/g, '; ') : describeError(cause);
     throw new AppError(code, `${place}: ${text}`, { cause: undefined });
   }
 }

@@ -20,7 +20,14 @@ const RING_LINES = 1_000;
 const RING_LINE_CHARACTERS = 2_000;
 
 /** Keys whose values never reach a log line. */
-const SECRETS = ['password', 'token', '*.password', '*.token', 'headers.authorization', '*.headers.authorization'];
+const SECRETS = [
+  'password',
+  'token',
+  '*.password',
+  '*.token',
+  'headers.authorization',
+  '*.headers.authorization',
+];
 
 function createRing(): { stream: Writable; ring: LogRing } {
   const lines: string[] = [];

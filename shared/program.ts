@@ -19,16 +19,21 @@ export interface Program {
  */
 export async function runProgram({ name, build }: Program): Promise<number> {
   const output = watchOutput();
-  try {
+  const status = await outcome(name, async () => {
     const command = await build();
     prepare(command);
     await command.parseAsync();
-    await output.flush();
+  });
+  // A full disk is worth a word only where all else went well.
+  return status === 0 ? outcome(name, output.flush) : status;
+}
+
+async function outcome(name: string, work: () => Promise<void>): Promise<number> {
+  try {
+    await work();
     return 0;
   } catch (error) {
-    const status = report(name, error);
-    await output.flush().catch(() => undefined);
-    return status;
+    return report(name, error);
   }
 }
 

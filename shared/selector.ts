@@ -25,20 +25,27 @@ function splitTerms(text: string): string[] {
   return text.split(/,(?![^(]*\))/).map((part) => part.trim());
 }
 
+function parseSet([, key = '', operator, list = '']: RegExpExecArray): Term | undefined {
+  const values = list.split(',').map((value) => value.trim());
+  if (!values.every((value) => VALUE_ONLY.test(value))) return undefined;
+  return { op: operator === 'in' ? 'in' : 'not-in', key, values };
+}
+
+function parseEquals([, key = '', operator, value = '']: RegExpExecArray): Term {
+  return { op: operator === '!=' ? 'not-in' : 'in', key, values: [value] };
+}
+
+function parseExists([, negation, key = '']: RegExpExecArray): Term {
+  return { op: negation === '!' ? 'not-exists' : 'exists', key };
+}
+
 function parseTerm(text: string): Term | undefined {
   const set = SET.exec(text);
-  if (set !== null) {
-    const values = (set[3] ?? '').split(',').map((value) => value.trim());
-    if (!values.every((value) => VALUE_ONLY.test(value))) return undefined;
-    return { op: set[2] === 'in' ? 'in' : 'not-in', key: set[1] ?? '', values };
-  }
+  if (set !== null) return parseSet(set);
   const equals = EQUALS.exec(text);
-  if (equals !== null) {
-    return { op: equals[2] === '!=' ? 'not-in' : 'in', key: equals[1] ?? '', values: [equals[3] ?? ''] };
-  }
+  if (equals !== null) return parseEquals(equals);
   const exists = EXISTS.exec(text);
-  if (exists !== null) return { op: exists[1] === '!' ? 'not-exists' : 'exists', key: exists[2] ?? '' };
-  return undefined;
+  return exists === null ? undefined : parseExists(exists);
 }
 
 /**

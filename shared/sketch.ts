@@ -59,7 +59,8 @@ export class Sketch {
     while (reader.at < bytes.length) {
       bucket += unzigzag(takeVarint(reader));
       const count = takeVarint(reader);
-      if (Math.abs(bucket) > MAX_BUCKET || count === 0) throw new AppError('invalid', 'latency sketch: broken');
+      if (Math.abs(bucket) > MAX_BUCKET || count === 0)
+        throw new AppError('invalid', 'latency sketch: broken');
       sketch.#inner.accept(sketch.#inner.mapping.value(bucket), count);
     }
     return sketch;

@@ -5,10 +5,23 @@ const DIMENSIONS = {
   duration: {
     base: 'ms',
     example: '2ms, 30s or 24h',
-    units: { us: 0.001, ms: 1, s: 1_000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 },
+    units: {
+      us: 0.001,
+      ms: 1,
+      s: 1_000,
+      m: 60_000,
+      min: 60_000,
+      h: 3_600_000,
+      d: 86_400_000,
+      w: 604_800_000,
+    },
   },
   power: { base: 'W', example: '7W or 850mW', units: { mW: 0.001, W: 1, kW: 1_000 } },
-  energy: { base: 'J', example: '12mJ or 2.5kWh', units: { mJ: 0.001, J: 1, kJ: 1_000, Wh: 3_600, kWh: 3_600_000 } },
+  energy: {
+    base: 'J',
+    example: '12mJ or 2.5kWh',
+    units: { mJ: 0.001, J: 1, kJ: 1_000, Wh: 3_600, kWh: 3_600_000 },
+  },
   frequency: { base: 'fps', example: '30fps or 30Hz', units: { fps: 1, Hz: 1, '': 1 } },
   fraction: { base: '', example: '0.92 or 92%', units: { '': 1, '%': 0.01 } },
 } as const satisfies Record<string, { base: string; example: string; units: Record<string, number> }>;
@@ -44,7 +57,8 @@ export function parseQuantity(text: string, dimension: Dimension, what: string):
   const value = Number(match[1]) * (factor ?? Number.NaN);
   if (factor !== undefined && Number.isFinite(value)) return value;
   const other = dimensionOf(unit);
-  const why = unit === '' ? 'has no unit' : other === undefined ? `has the unknown unit '${unit}'` : `is a ${other}`;
+  const why =
+    unit === '' ? 'has no unit' : other === undefined ? `has the unknown unit '${unit}'` : `is a ${other}`;
   throw new AppError('usage', `${what}: '${text}' ${why}; a ${dimension} is written for example ${example}`);
 }
 

@@ -8,6 +8,7 @@ import { sha256 } from '../../shared/files.ts';
 /** Longest path that a Unix socket can have on Linux, less its end mark. */
 const MAX_SOCKET_PATH = 107;
 const MAX_ANSWER_BYTES = 1024 * 1024;
+const ANSWER_TIMEOUT_MS = 5_000;
 
 /** Where the agent of a state folder answers: inside of it, or, where that path is too long, in a private folder. */
 function socketPath(stateDir: string): string {
@@ -27,7 +28,9 @@ export async function serveStatus(stateDir: string, status: () => unknown): Prom
   await unlink(path).catch(() => undefined);
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy());
-    socket.end(JSON.stringify(status()));
+    socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy());
+    // Who asked and stays connected must not hold up the end of the agent.
+    socket.end(JSON.stringify(status()), () => socket.destroy());
   });
   await listen(server, path);
   await chmod(path, 0o600);

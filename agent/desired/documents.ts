@@ -18,15 +18,23 @@ export interface DesiredStore {
   acceptDevice(document: DeviceDesired): boolean;
 }
 
+/** Called when a document was taken but could not be written: it is in force until the agent ends. */
+export type OnUnkept = (error: unknown) => void;
+
 /** Opens the store in the agent's database; a stored document that cannot be read counts as absent. */
-export function openDesiredStore(database: Sqlite): DesiredStore {
+export function openDesiredStore(database: Sqlite, onUnkept: OnUnkept): DesiredStore {
   const upsert = database.prepare(
     'INSERT INTO documents VALUES (?, ?) ON CONFLICT (scope) DO UPDATE SET body = excluded.body',
   );
   const forget = database.prepare('DELETE FROM documents WHERE scope = ?');
   let documents = load(database);
-  const keep = (scope: string, document: Desired): void => {
-    upsert.run(scope, JSON.stringify(document));
+  const keep = (scope: string, document: Desired, left: readonly string[] = []): void => {
+    try {
+      upsert.run(scope, JSON.stringify(document));
+      for (const name of left) forget.run(`group/${name}`);
+    } catch (error) {
+      onUnkept(error);
+    }
   };
   return {
     current: () => documents,
@@ -44,10 +52,9 @@ export function openDesiredStore(database: Sqlite): DesiredStore {
     },
     acceptDevice: (document) => {
       if (!isNewer(document.version, documents.device?.version)) return false;
-      keep('device', document);
       const followed = new Set(document.groups?.map(({ name }) => name));
       const left = [...documents.groups.keys()].filter((name) => !followed.has(name));
-      for (const name of left) forget.run(`group/${name}`);
+      keep('device', document, left);
       const groups = new Map([...documents.groups].filter(([name]) => followed.has(name)));
       documents = { ...documents, device: document, groups };
       return true;

@@ -1,6 +1,6 @@
 import type { Requirement, Settings } from '../../shared/protocol/requirement.ts';
 import type { Sqlite } from '../../shared/sqlite.ts';
-import { type DesiredStore, openDesiredStore } from './documents.ts';
+import { type DesiredStore, type OnUnkept, openDesiredStore } from './documents.ts';
 import { createResolver, type Resolved } from './resolve.ts';
 
 /** What the agent's own configuration states, for everything that no desired document does. */
@@ -20,8 +20,8 @@ export interface InForce {
 }
 
 /** Opens the stored documents and resolves them. */
-export function openInForce(database: Sqlite, defaults: OwnDefaults): InForce {
-  const documents = openDesiredStore(database);
+export function openInForce(database: Sqlite, defaults: OwnDefaults, onUnkept: OnUnkept): InForce {
+  const documents = openDesiredStore(database, onUnkept);
   const resolve = createResolver();
   let resolved = resolve(documents.current(), defaults);
   return {

@@ -48,7 +48,8 @@ interface Layer {
 }
 
 /** What `reported` has room for. */
-const MAX_REFUSALS = 64;
+export const MAX_REFUSALS = 64;
+const MAX_FIELD_CHARACTERS = 200;
 
 type FieldParsers = Readonly<Record<string, Parser<unknown>>>;
 
@@ -109,7 +110,8 @@ function pick(layers: readonly Layer[], part: 'requirement' | 'settings', parser
   );
   for (const { scope, field, value } of stated) {
     const reason = refusalOf(parsers, field, value);
-    if (reason !== undefined) picked.refused.push({ scope, field, reason });
+    if (reason !== undefined)
+      picked.refused.push({ scope, field: field.slice(0, MAX_FIELD_CHARACTERS), reason });
     else if (!Object.hasOwn(picked.chosen, field)) {
       picked.chosen[field] = value;
       picked.sources[field] = scope;

@@ -11,8 +11,8 @@ import {
   ringOver,
   type SharedRing,
   type Slot,
+  STOP,
   type TensorSpec,
-  type ToWorker,
   type WorkerSetup,
 } from './protocol.ts';
 
@@ -121,7 +121,7 @@ class WorkerEngine implements Engine {
     });
     this.#worker.on('exit', (code) => {
       this.#stopped.resolve();
-      if (this.#closing === undefined) {
+      if (this.#closing === undefined || this.#pending.length > 0) {
         this.#fail(new AppError('system', `the inference worker ended by itself with exit code ${code}`));
       }
     });
@@ -137,7 +137,7 @@ class WorkerEngine implements Engine {
     const sequence = this.#sequence;
     this.#sequence += 1;
     this.#slotOf(sequence).frame.set(frame);
-    this.#send(pointIndex);
+    this.#command(sequence, pointIndex);
     const result = Promise.withResolvers<Inference>();
     this.#pending.push({ sequence, point: pointIndex, arrivedMs, startedMs: arrivedMs, result });
     if (!this.#watching) void this.#watch();
@@ -256,7 +256,7 @@ class WorkerEngine implements Engine {
 
   async #shutDown(): Promise<void> {
     const { clock, runTimeoutMs } = this.#options;
-    this.#send('stop');
+    this.#command(this.#sequence, STOP);
     const boundMs = runTimeoutMs * (this.#pending.length + 1);
     const bound = clock.sleep(boundMs, this.#closed.signal).then(() => {
       throw new AppError('timeout', `the inference worker did not stop within ${boundMs} ms: it hangs`);
@@ -269,7 +269,10 @@ class WorkerEngine implements Engine {
     await this.#worker.terminate();
   }
 
-  #send(message: ToWorker): void {
-    this.#worker.postMessage(message);
+  #command(sequence: number, command: number): void {
+    const { commands, given } = this.#ring;
+    commands[sequence % commands.length] = command;
+    Atomics.add(given, 0, 1);
+    Atomics.notify(given, 0);
   }
 }

@@ -34,13 +34,7 @@ export interface WorkerSetup {
   readonly slots: number;
 }
 
-/**
- * A number asks for a run of the point with that index, on the slot that is next. Runs and their answers are
- * bare numbers because cloning an object costs each thread some 20 us.
- */
-export type ToWorker = number | 'stop';
-
-/** A number answers the oldest run: the milliseconds that it took. */
+/** A number answers the oldest run: the milliseconds that it took. Cloning an object would cost 20 us more. */
 export type FromWorker =
   | number
   | { readonly kind: 'failed'; readonly message: string }
@@ -48,16 +42,26 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'stopped' };
 
+/** The command after which the worker does nothing more; every other one is the index of a point to run. */
+export const STOP = -1;
+
 /** One place of the ring: a frame on its way in, its logits on their way out. */
 export interface Slot {
   readonly frame: Uint8Array;
   readonly logits: Float32Array;
 }
 
-/** The memory that both threads see. */
+/**
+ * The memory that both threads see. Commands are done in their order: command `n` stands at `n` modulo the
+ * number of commands, its frame and logits at `n` modulo the number of slots. There is one command more than
+ * slots, so that `STOP` always has a place.
+ */
 export interface SharedRing {
-  /** How many runs the worker has finished, modulo 2^32; the only value that both threads touch at once. */
+  /** How many commands were given, modulo 2^32: the worker sleeps on it. */
+  readonly given: Int32Array;
+  /** How many runs the worker has finished, modulo 2^32. */
   readonly finished: Uint32Array;
+  readonly commands: Int32Array;
   readonly slots: readonly Slot[];
 }
 
@@ -73,10 +77,14 @@ export function elementsOf(tensor: TensorSpec): number {
   return tensor.shape.reduce((product, dimension) => product * dimension, 1);
 }
 
+function headerBytes(slots: number): number {
+  return 2 * ALIGNMENT_BYTES + aligned((slots + 1) * 4);
+}
+
 /** Bytes of shared memory that a ring of `slots` places takes. */
 export function ringBytes(models: ModelSet, slots: number): number {
   const slotBytes = aligned(elementsOf(models.input)) + aligned(elementsOf(models.output) * 4);
-  return ALIGNMENT_BYTES + slots * slotBytes;
+  return headerBytes(slots) + slots * slotBytes;
 }
 
 /** Lays the ring over its memory; both threads do, and see the same. */
@@ -85,9 +93,11 @@ export function ringOver({ models, memory, slots }: WorkerSetup): SharedRing {
   const classes = elementsOf(models.output);
   const slotBytes = aligned(frameBytes) + aligned(classes * 4);
   return {
-    finished: new Uint32Array(memory, 0, 1),
+    given: new Int32Array(memory, 0, 1),
+    finished: new Uint32Array(memory, ALIGNMENT_BYTES, 1),
+    commands: new Int32Array(memory, 2 * ALIGNMENT_BYTES, slots + 1),
     slots: Array.from({ length: slots }, (_, index) => {
-      const start = ALIGNMENT_BYTES + index * slotBytes;
+      const start = headerBytes(slots) + index * slotBytes;
       return {
         frame: new Uint8Array(memory, start, frameBytes),
         logits: new Float32Array(memory, start + aligned(frameBytes), classes),

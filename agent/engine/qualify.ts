@@ -101,10 +101,9 @@ class Qualifier {
     this.#child.send(models);
   }
 
-  /** Kills the process if it still runs; `why` then is the problem. */
+  /** Kills the process if it still runs; `why` then is the problem, unless another is known. */
   kill(why: string): void {
-    if (this.#death !== undefined) return;
-    this.#death = why;
+    this.#death ??= why;
     this.#child.kill('SIGKILL');
   }
 

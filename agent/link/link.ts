@@ -58,9 +58,10 @@ const TAKEOVER_BACKOFF_MS = 300_000;
  */
 export async function keepLink(deps: LinkDeps, signal: AbortSignal): Promise<void> {
   let attempt = 0;
+  const history = { wasUp: false };
   while (!signal.aborted) {
     const startedMs = deps.clock.monoMs();
-    const takenOver = await oneConnection(deps, signal);
+    const takenOver = await oneConnection(deps, signal, history);
     if (signal.aborted) return;
     if (deps.clock.monoMs() - startedMs > deps.backoff.capMs) attempt = 0;
     const waitMs = takenOver
@@ -72,16 +73,17 @@ export async function keepLink(deps: LinkDeps, signal: AbortSignal): Promise<voi
 }
 
 /** One connection from its beginning to its end; answers whether it ended because of a twin. */
-async function oneConnection(deps: LinkDeps, signal: AbortSignal): Promise<boolean> {
+async function oneConnection(deps: LinkDeps, signal: AbortSignal, history: History): Promise<boolean> {
   const session = deps.newSession();
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  const receiver = createReceiver(deps);
+  const receiver = createReceiver(deps, history.wasUp);
   try {
     await using connection = await connectMqtt({ ...endpointOf(deps, session), onMessage: receiver.receive });
     deps.log.info({ url: deps.url }, 'connected to the broker');
+    history.wasUp = true;
     const work = upWith(deps, { connection, session, signal: either });
-    const reason = await Promise.race([connection.ended, work, aborted(signal)]);
+    const reason = await Promise.race([connection.ended, work, aborted(either)]);
     stop.abort();
     await work.catch(() => undefined);
     if (signal.aborted) await sayOffline(deps, connection, session);
@@ -94,11 +96,21 @@ async function oneConnection(deps: LinkDeps, signal: AbortSignal): Promise<boole
   return receiver.sawTwin();
 }
 
-/** Sorts what arrives, and notices when another agent says that it is this device. */
-function createReceiver(deps: LinkDeps) {
+/** What the connections before this one leave behind. */
+interface History {
+  /** Whether this boot has been connected: a foreign status from then on is of a twin. */
+  wasUp: boolean;
+}
+
+/**
+ * Sorts what arrives, and notices when another agent says that it is this device. The broker keeps only one
+ * of two with the same id, so they seldom hear each other: what shows is the status that the other one, or its
+ * will, has left when we come back. Before the first connection it may be that of a state folder that is gone.
+ */
+function createReceiver(deps: LinkDeps, wasUp: boolean) {
   let twin: string | undefined;
   const noticeTwin = ({ state, bootId }: DeviceStatus): void => {
-    if (state !== 'online' || deps.isOwnBoot(bootId)) return;
+    if (deps.isOwnBoot(bootId) || (state === 'offline' && !wasUp)) return;
     if (twin === undefined) deps.onTakeover(bootId);
     twin = bootId;
   };
@@ -148,8 +160,7 @@ interface Up {
 
 async function upWith(deps: LinkDeps, { connection, session, signal }: Up): Promise<void> {
   const { fleet, device } = deps;
-  const status = encodeMessage('status', statusOf(deps, 'online', session));
-  await connection.publish(topicOf('status', deps), status, { retain: true });
+  // First to listen, then to speak: what our own status overwrites may be that of a twin.
   await connection.subscribe([
     topicOf('controllerStatus', { fleet }),
     topicOf('fleetDesired', { fleet }),
@@ -158,6 +169,8 @@ async function upWith(deps: LinkDeps, { connection, session, signal }: Up): Prom
     topicOf('status', { fleet, device }),
     topicOf('command', { fleet, device, id: '+' }),
   ]);
+  const status = encodeMessage('status', statusOf(deps, 'online', session));
+  await connection.publish(topicOf('status', deps), status, { retain: true });
   await deps.whileUp(uplinkOver(deps, connection), signal);
 }
 

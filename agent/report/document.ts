@@ -4,7 +4,7 @@ import type { Family } from '../../shared/family/read.ts';
 import { onnxRuntimeVersion } from '../../shared/onnx.ts';
 import { packageVersion } from '../../shared/package.ts';
 import type { Reported } from '../../shared/protocol/reported.ts';
-import type { Refusal, Resolved } from '../desired/resolve.ts';
+import { MAX_REFUSALS, type Refusal, type Resolved } from '../desired/resolve.ts';
 import type { Profile } from '../runtime/manager.ts';
 
 /** The board's name as the firmware gives it; a generic name where there is none. */
@@ -50,7 +50,7 @@ export function reportOf(fixed: ReturnType<typeof fixedReport>, changing: Changi
     requirement,
     settings,
     sources,
-    refused: [...changing.refused, ...refused],
+    refused: [...changing.refused, ...refused].slice(0, MAX_REFUSALS),
     rejected: changing.rejected,
   };
 }

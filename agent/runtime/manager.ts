@@ -26,7 +26,7 @@ export type Profile = readonly OperatingPoint[];
 export interface ManagerState {
   /** Latency as a multiple of the profile, averaged over recent inferences. */
   readonly slowdown: number;
-  /** Recent peak of the slowdown, decaying towards it: what a climb has to fit under, so that a gain must last. */
+  /** Recent peak of slowdown and tail together, decaying towards them: what a climb has to fit under, so that a gain must last. */
   readonly ceiling: number;
   /** Log of the ratio between the tail (at the miss share) and the average. */
   readonly tail: number;
@@ -72,13 +72,24 @@ export interface Decision {
 
 export const DEFAULT_MISS_SHARE = 0.05;
 
-/** A residual beyond this factor is not noise but a change of the machine's load, or an accident. */
-const STEP = Math.log(1.4);
-const AVERAGE_WEIGHT = 0.2;
-const TAIL_STEP = 0.05;
+/**
+ * A residual this many tails from the average is not noise but a change of the machine's load, or an
+ * accident; within bounds, so that a calm machine does not see steps everywhere nor a noisy one none.
+ */
+const TAILS_TO_STEP = 3;
+const MIN_STEP = Math.log(1.15);
+const MAX_STEP = Math.log(1.4);
+/** Small, because steps are followed on their own: what is left to average is noise and slow drift. */
+const AVERAGE_WEIGHT = 0.05;
+/** Relative step of the tail: noise of 1 % and of 30 % are learnt equally fast, and neither makes it jump. */
+const TAIL_STEP = 0.1;
+const INITIAL_TAIL = Math.log(1.15);
+const MIN_TAIL = 0.01;
 const MAX_TAIL = Math.log(3);
-/** How long a peak of slowdown is remembered before a climb: e-folding time, milliseconds. */
-const CEILING_MEMORY_MS = 400;
+/** How long a peak is remembered before a climb: e-folding time, milliseconds. */
+const CEILING_MEMORY_MS = 300;
+/** Room that a climb needs within the budget beyond the peak, or the noise of the estimate makes it flap. */
+const CLIMB_MARGIN = 1.01;
 const MIN_SLOWDOWN = 0.01;
 const MAX_SLOWDOWN = 10_000;
 
@@ -86,8 +97,8 @@ const MAX_SLOWDOWN = 10_000;
 export function initialState(): ManagerState {
   return {
     slowdown: 1,
-    ceiling: 1,
-    tail: Math.log(1.15),
+    ceiling: Math.exp(INITIAL_TAIL),
+    tail: INITIAL_TAIL,
     surprises: [],
     current: undefined,
     observedMs: undefined,
@@ -103,16 +114,23 @@ export function observe(state: ManagerState, seen: Observation): ManagerState {
   if (!Number.isFinite(ratio) || ratio <= 0) return { ...state, current: seen.point };
   const residual = Math.log(ratio / state.slowdown);
   const { slowdown, surprises } = followSlowdown(state, residual);
-  const aboveTail = residual > state.tail;
-  const tail = state.tail + TAIL_STEP * (aboveTail ? 1 - seen.missShare : -seen.missShare);
+  const tail = followTail(state.tail, residual, seen.missShare);
+  const nowMs = Number.isFinite(seen.nowMs) ? seen.nowMs : state.observedMs;
   return {
     slowdown,
     surprises,
-    ceiling: decayCeiling(state, slowdown, seen.nowMs),
-    tail: Math.min(MAX_TAIL, Math.max(0, tail)),
+    ceiling: decayCeiling(state, slowdown * Math.exp(tail), nowMs),
+    tail,
     current: seen.point,
-    observedMs: seen.nowMs,
+    observedMs: nowMs,
   };
+}
+
+/** Tracks the quantile of the residuals that the share of misses asks for: up at a miss, down a little otherwise. */
+function followTail(tail: number, residual: number, missShare: number): number {
+  const share = missShare >= 0 && missShare <= 1 ? missShare : DEFAULT_MISS_SHARE;
+  const followed = tail * Math.exp(TAIL_STEP * (residual > tail ? 1 - share : -share));
+  return Math.min(MAX_TAIL, Math.max(MIN_TAIL, followed));
 }
 
 function followSlowdown(
@@ -120,20 +138,21 @@ function followSlowdown(
   residual: number,
 ): { slowdown: number; surprises: readonly number[] } {
   const clamped = (slowdown: number) => Math.min(MAX_SLOWDOWN, Math.max(MIN_SLOWDOWN, slowdown));
-  if (Math.abs(residual) <= STEP) {
+  const step = Math.min(MAX_STEP, Math.max(MIN_STEP, TAILS_TO_STEP * state.tail));
+  if (Math.abs(residual) <= step) {
     return { slowdown: clamped(state.slowdown * Math.exp(AVERAGE_WEIGHT * residual)), surprises: [] };
   }
   const sameSide = state.surprises.filter((earlier) => Math.sign(earlier) === Math.sign(residual));
   const surprises = [...sameSide, residual];
   if (surprises.length < 2) return { slowdown: state.slowdown, surprises };
-  const step = surprises.reduce((sum, value) => sum + value, 0) / surprises.length;
-  return { slowdown: clamped(state.slowdown * Math.exp(step)), surprises: [] };
+  const mean = surprises.reduce((sum, value) => sum + value, 0) / surprises.length;
+  return { slowdown: clamped(state.slowdown * Math.exp(mean)), surprises: [] };
 }
 
-function decayCeiling(state: ManagerState, slowdown: number, nowMs: number): number {
+function decayCeiling(state: ManagerState, factor: number, nowMs = 0): number {
   const elapsedMs = Math.max(0, nowMs - (state.observedMs ?? nowMs));
   const kept = Math.exp(-elapsedMs / CEILING_MEMORY_MS);
-  return Math.max(slowdown, slowdown + (state.ceiling - slowdown) * kept);
+  return Math.max(factor, factor + (state.ceiling - factor) * kept);
 }
 
 /**
@@ -142,7 +161,7 @@ function decayCeiling(state: ManagerState, slowdown: number, nowMs: number): num
  * `requirement.priority` gives way.
  */
 export function decide(state: ManagerState, requirement: Requirement, profile: Profile): Decision {
-  const predict = predictor(state, profile);
+  const predict = predictor(profile, state.slowdown * Math.exp(state.tail));
   const budgetMs = requirement.latencyMs ?? Number.POSITIVE_INFINITY;
   const floor = requirement.accuracyFloor ?? 0;
   const indices = [...profile.keys()];
@@ -156,8 +175,6 @@ export function decide(state: ManagerState, requirement: Requirement, profile: P
     predictedMs: predict(point),
   });
   if (fitting.length > 0) return decision(...chooseFitting({ state, profile, budgetMs, fitting }));
-  const violated: Limit[] = fast.length === 0 ? ['latency'] : [];
-  if (accurate.length === 0) violated.push('accuracy');
   if (fast.length > 0 && (requirement.priority !== 'accuracy' || accurate.length === 0)) {
     return decision(mostAccurate(profile, fast), 'accuracy-gives-way', ['accuracy']);
   }
@@ -167,19 +184,14 @@ export function decide(state: ManagerState, requirement: Requirement, profile: P
   // Nothing is fast enough: to be late by as little as possible is what latency before accuracy means.
   const least = fastest(profile, indices);
   const underFloor = accuracyOf(profile, least) < floor;
-  return decision(
-    least,
-    'latency-gives-way',
-    underFloor ? ['latency', 'accuracy'] : ['latency', ...violated.slice(1)],
-  );
+  return decision(least, 'latency-gives-way', underFloor ? ['latency', 'accuracy'] : ['latency']);
 }
 
 function accuracyOf(profile: Profile, index: number): number {
   return profile[index]?.accuracy ?? 0;
 }
 
-function predictor(state: ManagerState, profile: Profile): (index: number) => number {
-  const factor = state.slowdown * Math.exp(state.tail);
+function predictor(profile: Profile, factor: number): (index: number) => number {
   return (index) => (profile[index]?.latencyMs ?? Number.POSITIVE_INFINITY) * factor;
 }
 
@@ -216,7 +228,7 @@ function chooseFitting({ state, profile, budgetMs, fitting }: FittingChoice): [n
   const { current } = state;
   const mayStay = current !== undefined && fitting.includes(current);
   if (!mayStay || accuracyOf(profile, best) <= accuracyOf(profile, current)) return [best, cause];
-  const peak = predictor({ ...state, slowdown: state.ceiling }, profile);
+  const peak = predictor(profile, state.ceiling * CLIMB_MARGIN);
   const lasting = fitting.filter((index) => peak(index) <= budgetMs || index === current);
   const chosen = mostAccurate(profile, lasting);
   return chosen === best ? [best, cause] : [chosen, 'gain-must-last'];

@@ -2,6 +2,7 @@ import type { ClockState } from '../../shared/protocol/envelope.ts';
 import type { EventBody, SeqRange } from '../../shared/protocol/event.ts';
 import type { WindowBody } from '../../shared/protocol/window.ts';
 import type { Sqlite } from '../../shared/sqlite.ts';
+import { gapsOf } from './gaps.ts';
 
 /** Moment of a record: wall clock, monotonic clock, and whether the wall clock is trusted. */
 export interface Stamp {
@@ -90,7 +91,7 @@ function prepareAll(database: Sqlite) {
     ),
     newest: database.prepare<[], { id: number | null }>('SELECT max(id) AS id FROM records'),
     acknowledge: database.prepare<[string, number, number], { bytes: number }>(
-      'DELETE FROM records WHERE boot_id = ? AND seq BETWEEN ? AND ? RETURNING length(body) AS bytes',
+      'DELETE FROM records WHERE boot_id = ? AND seq BETWEEN ? AND ? RETURNING length(CAST(body AS BLOB)) AS bytes',
     ),
     oldest: database.prepare<[number], StoredRecord>(`SELECT ${COLUMNS} FROM records ORDER BY id LIMIT ?`),
     remove: database.prepare('DELETE FROM records WHERE id = ?'),
@@ -102,7 +103,7 @@ function prepareAll(database: Sqlite) {
       'SELECT coalesce(sum(windows), 0) AS windows, coalesce(sum(events), 0) AS events FROM boots',
     ),
     waiting: database.prepare<[], { records: number; bytes: number }>(
-      'SELECT count(*) AS records, coalesce(sum(length(body)), 0) AS bytes FROM records',
+      'SELECT count(*) AS records, coalesce(sum(length(CAST(body AS BLOB))), 0) AS bytes FROM records',
     ),
     dropped: database.prepare<[], { value: string }>("SELECT value FROM meta WHERE key = 'dropped'"),
     countDropped: database.prepare(
@@ -136,7 +137,7 @@ export function openOutbox(options: OutboxOptions): Outbox {
     sql.insert.run(bootId, lastSeq, record.kind, stamp.ts, stamp.monoMs, stamp.clock, body);
     (record.kind === 'window' ? sql.countWindow : sql.countEvent).run(lastSeq, bootId);
     waiting += 1;
-    waitingBytes += body.length;
+    waitingBytes += Buffer.byteLength(body);
     return lastSeq;
   };
   const payOwed = (stamp: Stamp): void => {
@@ -145,14 +146,15 @@ export function openOutbox(options: OutboxOptions): Outbox {
     insert({ kind: 'event', body: { kind: 'gap', bootId, from, to, records: to - from + 1, reason } }, stamp);
   };
   const dropOldest = (stamp: Stamp): void => {
-    const isStale = (row: StoredRecord) => row.ts < stamp.ts - options.maxAgeMs;
+    // Of an unsynced row no one knows the age: it may be of today, dated 1970.
+    const isStale = ({ clock, ts }: StoredRecord) => clock === 'synced' && ts < stamp.ts - options.maxAgeMs;
     const oldest = sql.oldest.all(DROP_CHUNK);
     const victims = waitingBytes > options.maxBytes ? oldest : oldest.filter(isStale);
     if (victims.length === 0) return;
     for (const row of victims) {
       sql.remove.run(row.id);
       waiting -= 1;
-      waitingBytes -= row.body.length;
+      waitingBytes -= Buffer.byteLength(row.body);
     }
     sql.countDropped.run(victims.length);
     for (const gap of gapsOf(victims)) insert({ kind: 'event', body: gap }, stamp);
@@ -194,29 +196,6 @@ export function openOutbox(options: OutboxOptions): Outbox {
     knowsBoot: (boot) => sql.boot.get(boot) !== undefined,
     totals: () => ({ ...totalsOf(database), pending: waiting }),
   };
-}
-
-/** What dropped records leave behind: one gap event per unbroken run of a boot. */
-function gapsOf(victims: readonly StoredRecord[]): EventBody[] {
-  const gaps: { kind: 'gap'; bootId: string; from: number; to: number; records: number; reason: string }[] =
-    [];
-  for (const { bootId, seq } of victims) {
-    const last = gaps.at(-1);
-    if (last !== undefined && last.bootId === bootId && last.to + 1 === seq) {
-      last.to = seq;
-      last.records += 1;
-    } else {
-      gaps.push({
-        kind: 'gap',
-        bootId,
-        from: seq,
-        to: seq,
-        records: 1,
-        reason: 'the outbox was full or too old',
-      });
-    }
-  }
-  return gaps;
 }
 
 /** Totals of a state folder, also of an agent that is not running. */

@@ -34,8 +34,8 @@ export function createStamper(clock: Clock, floor: ClockFloor): Stamper {
     }
     floorTs = ts;
     if (ts - savedTs >= SAVE_EVERY_MS) {
-      floor.save(ts);
       savedTs = ts;
+      saveFloor(floor, ts);
     }
     return 'synced';
   };
@@ -51,4 +51,13 @@ export function createStamper(clock: Clock, floor: ClockFloor): Stamper {
       return ts - (clock.monoMs() - bootMs);
     },
   };
+}
+
+/** A floor that cannot be written (disk full) is an older floor: no reason to lose the record that is stamped. */
+function saveFloor(floor: ClockFloor, ts: number): void {
+  try {
+    floor.save(ts);
+  } catch {
+    // It is tried again when the next is due.
+  }
 }

@@ -20,6 +20,7 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
 };
 
 interface Fault {
+  readonly keyword: string;
   readonly instancePath: string;
   readonly message: string;
   readonly params: object;
@@ -28,7 +29,8 @@ interface Fault {
 /** The deepest fault says most: those above it only say that none of several shapes fits. */
 function describeFaults(faults: readonly Fault[]): string {
   const depth = ({ instancePath }: Fault) => instancePath.split('/').length;
-  const [first] = [...faults].sort((a, b) => depth(b) - depth(a));
+  // `false` stands where a key is not allowed; the fault above it names the key.
+  const [first] = faults.filter(({ keyword }) => keyword !== 'boolean').sort((a, b) => depth(b) - depth(a));
   if (first === undefined) return 'does not fit its schema';
   const place = first.instancePath === '' ? '' : `${first.instancePath.slice(1).replaceAll('/', '.')} `;
   return `${place}${first.message}${namesIn(first.params)}`;

@@ -115,7 +115,7 @@ function stateCalls(
 
 function historyCalls(client: Client): Pick<Api, 'telemetry' | 'events'> {
   return {
-    telemetry: (query) => client({ method: 'GET', path: '/v1/telemetry', query }),
+    telemetry: (query) => client({ method: 'GET', path: '/v1/telemetry/query', query }),
     events: async (query) => {
       const answer = await client<Static<typeof EventListSchema>>({
         method: 'GET',

@@ -16,26 +16,32 @@ export async function eachDevice<R>(
   const ids = new Set(named);
   const results: R[] = [];
   const failures: AppError[] = [];
-  for (const id of ids) {
-    try {
-      results.push(await work(id));
-    } catch (error) {
-      if (!(error instanceof AppError) || FATAL.includes(error.code)) {
-        // What was done already must not go unsaid.
-        if (results.length > 0) deps.onDone(results);
-        throw error;
+  try {
+    for (const id of ids) {
+      const outcome = await attempt(id, work);
+      if (!(outcome instanceof AppError)) {
+        results.push(outcome.result);
+        continue;
       }
-      failures.push(error);
-      if (ids.size > 1) deps.note(`${id}: ${describeError(error)}`);
+      failures.push(outcome);
+      if (ids.size > 1) deps.note(`${id}: ${describeError(outcome)}`);
     }
+  } finally {
+    // Also before a fatal failure goes on: what was done already must not go unsaid.
+    if (results.length > 0) deps.onDone(results);
   }
-  if (results.length > 0) deps.onDone(results);
   const [first] = failures;
   if (first === undefined) return;
   if (ids.size === 1) throw first;
-  const total = results.length + failures.length;
-  throw new AppError(
-    results.length > 0 ? 'partial' : first.code,
-    `failed for ${failures.length} of ${total} devices`,
-  );
+  const code = results.length > 0 ? 'partial' : first.code;
+  throw new AppError(code, `failed for ${failures.length} of ${ids.size} devices`);
+}
+
+async function attempt<R>(id: string, work: (id: string) => Promise<R>): Promise<{ result: R } | AppError> {
+  try {
+    return { result: await work(id) };
+  } catch (error) {
+    if (error instanceof AppError && !FATAL.includes(error.code)) return error;
+    throw error;
+  }
 }

@@ -1,4 +1,4 @@
-import { AppError } from '../../shared/errors.ts';
+import { invariant } from '../../shared/errors.ts';
 import type { DeviceDesired, Version } from '../../shared/protocol/desired.ts';
 import type { ScopeKind } from '../../shared/protocol/ids.ts';
 import { encodeMessage } from '../../shared/protocol/messages.ts';
@@ -45,79 +45,103 @@ type Content = Pick<StoredDesired, 'requirement' | 'settings' | 'groups'>;
 const NOTHING: Content = { requirement: {}, settings: {}, groups: [] };
 
 export function createDesired(deps: DesiredDeps): DesiredState {
-  const { history, devices, groups } = deps;
-  const known = new Map<string, StoredDesired>();
-  for (const document of history.desired.all()) known.set(keyOf(document), document);
+  return new DesiredDocuments(deps);
+}
+
+class DesiredDocuments implements DesiredState {
+  readonly #deps: DesiredDeps;
+  readonly #known = new Map<string, StoredDesired>();
+
+  constructor(deps: DesiredDeps) {
+    this.#deps = deps;
+    for (const document of deps.history.desired.all()) this.#known.set(keyOf(document), document);
+  }
+
+  messages(): Iterable<RetainedMessage> {
+    return [...this.#known.values()].map((document) => messageOf(this.#deps.fleet, document));
+  }
+
+  list(part: 'requirement' | 'settings'): Stated[] {
+    return [...this.#known.values()]
+      .filter((document) => Object.keys(document[part]).length > 0)
+      .sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1))
+      .map((document) => statedOf(document, this.#deps));
+  }
+
+  patchRequirement(scope: Scope, patch: FieldsPatch<Requirement>): Stated {
+    return this.#patch(scope, (old) => ({ ...old, requirement: patchFields(old.requirement, patch) }));
+  }
+
+  patchSettings(scope: Scope, patch: FieldsPatch<Settings>): Stated {
+    return this.#patch(scope, (old) => ({ ...old, settings: patchFields(old.settings, patch) }));
+  }
+
+  ofDevice(device: string): DeviceDesired | undefined {
+    const document = this.#known.get(keyOf({ kind: 'device', name: device }));
+    return document === undefined ? undefined : deviceDocument(document);
+  }
+
+  syncGroups(ids?: readonly string[]): void {
+    const { devices, groups } = this.#deps;
+    const all = [...groups.all()];
+    const changed: (Place & Content)[] = [];
+    for (const device of ids === undefined ? devices.all() : ids.map((id) => devices.require(id))) {
+      const place: Place = { kind: 'device', name: device.id };
+      const old = this.#known.get(keyOf(place));
+      const memberships = membershipsOf(device, all);
+      if (old !== undefined && JSON.stringify(old.groups) === JSON.stringify(memberships)) continue;
+      changed.push({ ...NOTHING, ...old, ...place, groups: memberships });
+    }
+    if (changed.length > 0) this.#save(changed);
+  }
+
+  dropGroup(name: string): void {
+    const place: Place = { kind: 'group', name };
+    if (!this.#known.has(keyOf(place))) return;
+    this.#save([{ ...NOTHING, ...place }]);
+    this.#deps.history.desired.remove('group', name);
+    this.#known.delete(keyOf(place));
+  }
+
+  #patch(scope: Scope, change: (content: Content) => Content): Stated {
+    const { groups } = this.#deps;
+    const place = placeOf(scope, this.#deps);
+    const old = this.#known.get(keyOf(place));
+    const content = change(old ?? NOTHING);
+    if (scope.kind === 'selector') {
+      groups.ofSelector(scope.selector, scope.priority);
+      this.syncGroups();
+    }
+    const document =
+      old !== undefined && sameContent(old, content) ? old : this.#saveOne({ ...content, ...place });
+    return statedOf(document, this.#deps);
+  }
+
+  #saveOne(content: Place & Content): StoredDesired {
+    const [document] = this.#save([content]);
+    invariant(document !== undefined, 'one document in, one document out');
+    return document;
+  }
 
   /** Stores documents under one new version, then publishes them. */
-  const save = (contents: readonly (Place & Content)[]): StoredDesired[] => {
+  #save(contents: readonly (Place & Content)[]): StoredDesired[] {
+    const { history, fleet, publish } = this.#deps;
     const documents = history.transaction(() => {
-      const version = nextVersion(deps);
+      const version = nextVersion(this.#deps);
       const next = contents.map((content) => ({ ...content, version }));
       for (const document of next) history.desired.save(document);
       return next;
     });
     for (const document of documents) {
-      known.set(keyOf(document), document);
-      deps.publish(messageOf(deps.fleet, document));
+      this.#known.set(keyOf(document), document);
+      publish(messageOf(fleet, document));
     }
     return documents;
-  };
+  }
+}
 
-  const syncGroups = (ids?: readonly string[]): void => {
-    const all = [...groups.all()];
-    const changed: (Place & Content)[] = [];
-    for (const device of ids === undefined ? devices.all() : ids.map(devices.require)) {
-      const place: Place = { kind: 'device', name: device.id };
-      const old = known.get(keyOf(place));
-      const memberships = membershipsOf(device, all);
-      if (old !== undefined && JSON.stringify(old.groups) === JSON.stringify(memberships)) continue;
-      changed.push({ ...NOTHING, ...old, ...place, groups: memberships });
-    }
-    if (changed.length > 0) save(changed);
-  };
-
-  const patch = (scope: Scope, change: (content: Content) => Content): Stated => {
-    const place = placeOf(scope, deps);
-    const old = known.get(keyOf(place));
-    const content = change(old ?? NOTHING);
-    if (scope.kind === 'selector') {
-      groups.ofSelector(scope.selector, scope.priority);
-      syncGroups();
-    }
-    const same =
-      old !== undefined &&
-      sameFields(old.requirement, content.requirement) &&
-      sameFields(old.settings, content.settings);
-    const [document = old] = same ? [] : save([{ ...content, ...place }]);
-    if (document === undefined) throw new AppError('system', 'the document was not stored');
-    return statedOf(document, deps);
-  };
-
-  return {
-    messages: () => [...known.values()].map((document) => messageOf(deps.fleet, document)),
-    list: (part) =>
-      [...known.values()]
-        .filter((document) => Object.keys(document[part]).length > 0)
-        .sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1))
-        .map((document) => statedOf(document, deps)),
-    patchRequirement: (scope, fields) =>
-      patch(scope, (old) => ({ ...old, requirement: patchFields(old.requirement, fields) })),
-    patchSettings: (scope, fields) =>
-      patch(scope, (old) => ({ ...old, settings: patchFields(old.settings, fields) })),
-    ofDevice: (device) => {
-      const document = known.get(keyOf({ kind: 'device', name: device }));
-      return document === undefined ? undefined : deviceDocument(document);
-    },
-    syncGroups,
-    dropGroup: (name) => {
-      const place: Place = { kind: 'group', name };
-      if (!known.has(keyOf(place))) return;
-      save([{ ...NOTHING, ...place }]);
-      history.desired.remove('group', name);
-      known.delete(keyOf(place));
-    },
-  };
+function sameContent(a: Content, b: Content): boolean {
+  return sameFields(a.requirement, b.requirement) && sameFields(a.settings, b.settings);
 }
 
 /** One counter for all documents: a document that is made anew can never fall behind what devices have seen. */

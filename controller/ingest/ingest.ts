@@ -96,22 +96,18 @@ interface Committer {
 
 function createCommitter(deps: IngestDeps, queue: BoundedQueue<TelemetryRecord>): Committer {
   const { clock, log } = deps;
-  let totals = { windows: 0, events: 0, duplicates: 0 };
+  let totals: CommitResult = { windows: 0, events: 0, duplicates: 0 };
   let stalled: string | undefined;
 
   const commit = (): void => {
     const batch = queue.first(BATCH_RECORDS);
     if (batch.length === 0) return;
     const receivedTs = clock.now();
-    const { windows, events, duplicates } = deps.commit(batch, receivedTs);
+    totals = add(totals, deps.commit(batch, receivedTs));
     queue.drop(batch.length);
-    totals = {
-      windows: totals.windows + windows,
-      events: totals.events + events,
-      duplicates: totals.duplicates + duplicates,
-    };
     deps.onCommitted(batch, receivedTs);
-    for (const { device, ack } of acksOf(batch.map(({ envelope }) => envelope))) deps.acknowledge(device, ack);
+    for (const { device, ack } of acksOf(batch.map(({ envelope }) => envelope)))
+      deps.acknowledge(device, ack);
   };
 
   const stall = (error: unknown): void => {
@@ -140,9 +136,20 @@ function createCommitter(deps: IngestDeps, queue: BoundedQueue<TelemetryRecord>)
       try {
         while (queue.size > 0) commit();
       } catch (error) {
-        log.warn({ err: error, records: queue.size }, 'the last records were not stored; devices send them again');
+        log.warn(
+          { err: error, records: queue.size },
+          'the last records were not stored; devices send them again',
+        );
       }
     },
     state: () => ({ ...totals, stalled }),
+  };
+}
+
+function add(a: CommitResult, b: CommitResult): CommitResult {
+  return {
+    windows: a.windows + b.windows,
+    events: a.events + b.events,
+    duplicates: a.duplicates + b.duplicates,
   };
 }

@@ -46,87 +46,100 @@ const PUBLISH_TIMEOUT_MS = 10_000;
 
 /** The controller's connection to its broker: makes it, makes it again, and keeps its presence and retained set there. */
 export function createLink(deps: LinkDeps): Link {
-  const { options, clock, random, log } = deps;
-  const stopping = new AbortController();
-  const statusTopic = topicOf('controllerStatus', { fleet: options.fleet });
-  const retainer = createRetainer();
-  let connection: MqttConnection | undefined;
-  let session = '';
-  let running: Promise<void> | undefined;
+  return new BrokerLink(deps);
+}
 
-  const status = (state: 'online' | 'offline') =>
-    encodeMessage('controllerStatus', { state, session, ts: clock.now() });
+class BrokerLink implements Link {
+  readonly #deps: LinkDeps;
+  readonly #retainer = createRetainer();
+  readonly #stopping = new AbortController();
+  #connection: MqttConnection | undefined;
+  #running: Promise<void> | undefined;
 
-  const connect = (): Promise<MqttConnection> => {
-    session = deps.newId();
-    return connectMqtt({
-      url: options.url,
-      username: options.username,
-      password: options.password,
-      clientId: `ofa-ctl-${deps.newId().slice(0, 12)}`,
-      keepaliveS: KEEPALIVE_S,
-      connectTimeoutMs: CONNECT_TIMEOUT_MS,
-      publishTimeoutMs: PUBLISH_TIMEOUT_MS,
-      will: { topic: statusTopic, payload: status('offline') },
-      onMessage: deps.onMessage,
-    });
-  };
+  constructor(deps: LinkDeps) {
+    this.#deps = deps;
+  }
 
-  /** One connection, from its start to its end. */
-  const runSession = async (signal: AbortSignal): Promise<void> => {
-    await using current = await connect();
-    await current.subscribe(filtersOf(options.fleet));
-    for (const message of deps.retainedSet()) retainer.offer(message);
-    await retainer.drain(current);
-    await current.publish(statusTopic, status('online'), { retain: true });
-    connection = current;
-    log.info({ url: options.url }, 'connected to the broker');
-    try {
-      await retainer.pump(current, signal);
-    } finally {
-      connection = undefined;
-      if (signal.aborted) await sayGoodbye(current);
+  start(): void {
+    const { clock, random, log } = this.#deps;
+    const onFault = (error: unknown) => log.error({ err: error }, 'the link failed and is started again');
+    const loop = (signal: AbortSignal) => this.#loop(signal);
+    this.#running = supervise(loop, this.#stopping.signal, { clock, random, policy: RECONNECT, onFault });
+  }
+
+  connected(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  async publish(topic: string, payload: string): Promise<void> {
+    if (this.#connection === undefined) {
+      throw new AppError('unreachable', `no connection to the broker ${this.#deps.options.url}`);
     }
-  };
+    await this.#connection.publish(topic, payload);
+  }
 
-  const sayGoodbye = async (current: MqttConnection): Promise<void> => {
-    await current.publish(statusTopic, status('offline'), { retain: true }).catch(() => undefined);
-  };
+  retain(message: RetainedMessage): void {
+    this.#retainer.offer(message);
+  }
 
-  const loop = async (signal: AbortSignal): Promise<void> => {
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    const { options, clock, random, log } = this.#deps;
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       const startedMs = clock.monoMs();
       try {
-        await runSession(signal);
+        await this.#runSession(signal);
       } catch (error) {
-        log.warn(
-          { url: options.url, reason: describeError(error) },
-          'no connection to the broker; trying again',
-        );
+        const reason = describeError(error);
+        log.warn({ url: options.url, reason }, 'no connection to the broker; trying again');
       }
       if (signal.aborted) return;
       if (clock.monoMs() - startedMs > RECONNECT.capMs) attempt = 0;
       await clock.sleep(backoffMs(attempt, RECONNECT, random), signal);
     }
-  };
+  }
 
-  return {
-    start: () => {
-      const onFault = (error: unknown) => log.error({ err: error }, 'the link failed and is started again');
-      running = supervise(loop, stopping.signal, { clock, random, policy: RECONNECT, onFault });
-    },
-    connected: () => connection !== undefined,
-    publish: async (topic, payload) => {
-      if (connection === undefined)
-        throw new AppError('unreachable', `no connection to the broker ${options.url}`);
-      await connection.publish(topic, payload);
-    },
-    retain: (message) => retainer.offer(message),
-    [Symbol.asyncDispose]: async () => {
-      stopping.abort();
-      await running;
-    },
-  };
+  /** One connection, from its start to its end. */
+  async #runSession(signal: AbortSignal): Promise<void> {
+    const { options, clock, log, newId, retainedSet } = this.#deps;
+    const session = newId();
+    const topic = topicOf('controllerStatus', { fleet: options.fleet });
+    const status = (state: 'online' | 'offline') =>
+      encodeMessage('controllerStatus', { state, session, ts: clock.now() });
+    await using connection = await this.#connect({ topic, payload: status('offline') });
+    await connection.subscribe(filtersOf(options.fleet));
+    for (const message of retainedSet()) this.#retainer.offer(message);
+    await this.#retainer.drain(connection);
+    await connection.publish(topic, status('online'), { retain: true });
+    this.#connection = connection;
+    log.info({ url: options.url }, 'connected to the broker');
+    try {
+      await this.#retainer.pump(connection, signal);
+    } finally {
+      this.#connection = undefined;
+      const goodbye = connection.publish(topic, status('offline'), { retain: true });
+      await goodbye.catch(() => undefined);
+    }
+  }
+
+  #connect(will: RetainedMessage): Promise<MqttConnection> {
+    const { options, newId, onMessage } = this.#deps;
+    return connectMqtt({
+      url: options.url,
+      username: options.username,
+      password: options.password,
+      clientId: `ofa-ctl-${newId().slice(0, 12)}`,
+      keepaliveS: KEEPALIVE_S,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      publishTimeoutMs: PUBLISH_TIMEOUT_MS,
+      will,
+      onMessage,
+    });
+  }
 }
 
 function filtersOf(fleet: string): string[] {

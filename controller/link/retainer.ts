@@ -51,15 +51,8 @@ export function createRetainer(): Retainer {
     },
     drain,
     pump: async (connection, signal) => {
-      const over = Promise.race([
-        connection.ended.then((error) => {
-          throw error;
-        }),
-        new Promise<void>((resolve) => {
-          if (signal.aborted) resolve();
-          signal.addEventListener('abort', () => resolve(), { once: true });
-        }),
-      ]);
+      const over = Promise.race([failureOf(connection), aborted(signal)]);
+      // It is awaited only while the line is empty.
       over.catch(() => undefined);
       while (!signal.aborted) {
         offered = Promise.withResolvers();
@@ -69,4 +62,16 @@ export function createRetainer(): Retainer {
       await drain(connection).catch(() => undefined);
     },
   };
+}
+
+/** Rejects with the reason when the connection has ended. */
+async function failureOf(connection: MqttConnection): Promise<never> {
+  throw await connection.ended;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

@@ -1,29 +1,16 @@
-import { type BackoffPolicy, type Random, supervise } from '../../shared/backoff.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
-import type { Logger } from '../../shared/log.ts';
 import type { Reported } from '../../shared/protocol/reported.ts';
 import type { DeviceStatus } from '../../shared/protocol/status.ts';
 import { isLabel, type Labels } from '../../shared/selector.ts';
-import type { Presence, StoredDevice } from '../history/device-store.ts';
-import type { History } from '../history/history.ts';
+import type { StoredDevice } from '../history/device-store.ts';
+import { createDeviceWriter, type DeviceWriter, type DeviceWriterDeps } from './device-writer.ts';
 import { applyStatus, isContested } from './presence.ts';
 
 /** More devices than one controller is made for; whoever invents ids must not fill its memory. */
 const MAX_DEVICES = 100_000;
 const MAX_LABELS = 64;
-/** Changes wait this long for others, to be written together. */
-const GATHER_MS = 100;
-const RETRY: BackoffPolicy = { firstMs: 500, capMs: 10_000 };
 
-export interface DevicesDeps {
-  readonly history: Pick<History, 'devices' | 'events' | 'transaction'>;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  /** Called with devices that are new, after they are stored; called again when it throws. */
-  readonly onNew: (devices: readonly string[]) => void;
-}
+export type DevicesDeps = Omit<DeviceWriterDeps, 'get'>;
 
 /** What is known of every device. Reads come from memory; what a device sends is written in batches. */
 export interface Devices extends AsyncDisposable {
@@ -50,156 +37,101 @@ export interface LabelsPatch {
   readonly remove?: readonly string[];
 }
 
-/** What waits to be written of one device. */
-interface Unwritten {
-  isNew: boolean;
-  presence?: Presence;
-  reported?: Reported;
-  alarms: number;
-}
-
 export function createDevices(deps: DevicesDeps): Devices {
-  const { history, clock, log } = deps;
-  const known = new Map<string, StoredDevice>();
-  for (const device of history.devices.all()) known.set(device.id, device);
-  const writer = createWriter(deps, known);
-
-  const touch = (id: string, ts: number): StoredDevice => {
-    const old = known.get(id);
-    const fresh = { id, firstSeenTs: ts, presence: undefined, labels: {}, ...old };
-    const device: StoredDevice = { ...fresh, lastSeenTs: Math.max(old?.lastSeenTs ?? 0, ts) };
-    known.set(id, device);
-    if (old === undefined) writer.change(id).isNew = true;
-    return device;
-  };
-  const require = (id: string): StoredDevice => {
-    const device = known.get(id);
-    if (device === undefined)
-      throw new AppError('not-found', `device '${id}' is not known; nothing was heard of it`);
-    return device;
-  };
-
-  return {
-    start: writer.start,
-    all: () => known.values(),
-    get: (id) => known.get(id),
-    require,
-    count: () => ({
-      known: known.size,
-      online: [...known.values()].filter(({ presence }) => presence?.online === true).length,
-    }),
-    isContested: (id) => isContested(known.get(id)?.presence, clock.now()),
-    reported: (id) => writer.reported(id) ?? history.devices.reported(id),
-    admit: (id) => known.has(id) || known.size < MAX_DEVICES,
-    seen: (ids, ts) => {
-      for (const id of ids) touch(id, ts);
-    },
-    takeStatus: (id, status) => {
-      const now = clock.now();
-      const { presence, conflictBegins } = applyStatus(known.get(id)?.presence, status, now);
-      known.set(id, { ...touch(id, now), presence });
-      const change = writer.change(id);
-      change.presence = presence;
-      if (conflictBegins) {
-        change.alarms += 1;
-        log.error({ device: id }, 'two programs use the identity of this device in turn');
-      }
-    },
-    takeReported: (id, reported) => {
-      touch(id, clock.now());
-      writer.change(id).reported = reported;
-    },
-    patchLabels: (id, patch) => {
-      const device = require(id);
-      const labels = patchedLabels(device.labels, patch);
-      history.transaction(() => {
-        history.devices.seen(id, device.lastSeenTs);
-        history.devices.saveLabels(id, labels);
-      });
-      const changed = { ...device, labels };
-      known.set(id, changed);
-      return changed;
-    },
-    [Symbol.asyncDispose]: writer.stop,
-  };
+  return new DeviceRegistry(deps);
 }
 
-interface Writer {
-  start(): void;
-  stop(): Promise<void>;
-  /** What waits to be written of a device; whoever asks is about to change it. */
-  change(id: string): Unwritten;
-  reported(id: string): Reported | undefined;
-}
+class DeviceRegistry implements Devices {
+  readonly #deps: DevicesDeps;
+  readonly #known = new Map<string, StoredDevice>();
+  readonly #writer: DeviceWriter;
 
-/** Writes changes of devices together, and again when it fails: a full disk must not stop what is read. */
-function createWriter(deps: DevicesDeps, known: ReadonlyMap<string, StoredDevice>): Writer {
-  const { history, clock, random, log } = deps;
-  const unwritten = new Map<string, Unwritten>();
-  const stopping = new AbortController();
-  let changed = Promise.withResolvers<void>();
-  let running: Promise<void> | undefined;
+  constructor(deps: DevicesDeps) {
+    this.#deps = deps;
+    for (const device of deps.history.devices.all()) this.#known.set(device.id, device);
+    this.#writer = createDeviceWriter({ ...deps, get: (id) => this.#known.get(id) });
+  }
 
-  const write = (): void => {
-    if (unwritten.size === 0) return;
+  start(): void {
+    this.#writer.start();
+  }
+
+  all(): Iterable<StoredDevice> {
+    return this.#known.values();
+  }
+
+  get(id: string): StoredDevice | undefined {
+    return this.#known.get(id);
+  }
+
+  require(id: string): StoredDevice {
+    const device = this.#known.get(id);
+    if (device !== undefined) return device;
+    throw new AppError('not-found', `device '${id}' is not known; nothing was heard of it`);
+  }
+
+  count(): { known: number; online: number } {
+    const online = [...this.#known.values()].filter(({ presence }) => presence?.online === true);
+    return { known: this.#known.size, online: online.length };
+  }
+
+  isContested(id: string): boolean {
+    return isContested(this.#known.get(id)?.presence, this.#deps.clock.now());
+  }
+
+  reported(id: string): Reported | undefined {
+    return this.#writer.reported(id) ?? this.#deps.history.devices.reported(id);
+  }
+
+  admit(id: string): boolean {
+    return this.#known.has(id) || this.#known.size < MAX_DEVICES;
+  }
+
+  seen(ids: Iterable<string>, ts: number): void {
+    for (const id of ids) this.#touch(id, ts);
+  }
+
+  takeStatus(id: string, status: DeviceStatus): void {
+    const now = this.#deps.clock.now();
+    const device = this.#touch(id, now);
+    const { presence, conflictBegins } = applyStatus(device.presence, status, now);
+    this.#known.set(id, { ...device, presence });
+    this.#writer.change(id, { presence, conflict: conflictBegins });
+    if (!conflictBegins) return;
+    this.#deps.log.error({ device: id }, 'two programs use the identity of this device in turn');
+  }
+
+  takeReported(id: string, reported: Reported): void {
+    this.#touch(id, this.#deps.clock.now());
+    this.#writer.change(id, { reported });
+  }
+
+  patchLabels(id: string, patch: LabelsPatch): StoredDevice {
+    const { history } = this.#deps;
+    const device = this.require(id);
+    const changed = { ...device, labels: patchedLabels(device.labels, patch) };
     history.transaction(() => {
-      for (const [id, change] of unwritten) writeOne(history, known.get(id), change, clock.now());
+      history.devices.seen(id, device.lastSeenTs);
+      history.devices.saveLabels(id, changed.labels);
     });
-    const added = [...unwritten].filter(([, { isNew }]) => isNew).map(([id]) => id);
-    // What is stored is not stored again if the next step fails; that step is.
-    for (const [id, { isNew }] of unwritten)
-      isNew ? unwritten.set(id, { isNew, alarms: 0 }) : unwritten.delete(id);
-    if (added.length > 0) deps.onNew(added);
-    unwritten.clear();
-  };
-  const loop = async (signal: AbortSignal): Promise<void> => {
-    const aborted = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    while (!signal.aborted) {
-      if (unwritten.size === 0) await Promise.race([changed.promise, aborted]);
-      await clock.sleep(GATHER_MS, signal).catch(() => undefined);
-      changed = Promise.withResolvers();
-      write();
-    }
-  };
-  return {
-    start: () => {
-      const onFault = (error: unknown) => log.error({ err: error }, 'devices cannot be stored; trying again');
-      running = supervise(loop, stopping.signal, { clock, random, policy: RETRY, onFault });
-    },
-    stop: async () => {
-      stopping.abort();
-      await running;
-      try {
-        write();
-      } catch (error) {
-        log.warn({ err: error }, 'the last changes of devices were not stored');
-      }
-    },
-    change: (id) => {
-      const change = unwritten.get(id) ?? { isNew: false, alarms: 0 };
-      unwritten.set(id, change);
-      changed.resolve();
-      return change;
-    },
-    reported: (id) => unwritten.get(id)?.reported,
-  };
-}
+    this.#known.set(id, changed);
+    return changed;
+  }
 
-function writeOne(
-  { devices, events }: Pick<History, 'devices' | 'events'>,
-  device: StoredDevice | undefined,
-  change: Unwritten,
-  ts: number,
-): void {
-  if (device === undefined) return;
-  devices.seen(device.id, device.lastSeenTs);
-  if (change.presence !== undefined) devices.savePresence(device.id, change.presence);
-  if (change.reported !== undefined) devices.saveReported(device.id, change.reported);
-  const reason = 'two programs announce themselves in turn under this id; give one of them another';
-  for (let i = 0; i < change.alarms; i += 1)
-    events.raise({ device: device.id, ts, what: 'identity conflict', reason });
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#writer.stop();
+  }
+
+  #touch(id: string, ts: number): StoredDevice {
+    const old = this.#known.get(id);
+    const device: StoredDevice = {
+      ...(old ?? { id, firstSeenTs: ts, presence: undefined, labels: {} }),
+      lastSeenTs: Math.max(old?.lastSeenTs ?? 0, ts),
+    };
+    this.#known.set(id, device);
+    if (old === undefined) this.#writer.add(id);
+    return device;
+  }
 }
 
 function patchedLabels(labels: Labels, { set = {}, remove = [] }: LabelsPatch): Labels {

@@ -62,10 +62,7 @@ export function createGroups(store: GroupStore): Groups {
     get: (name) => known.get(name),
     require,
     put: (name, { priority, selector, members }) => {
-      if (selector !== undefined && members !== undefined) {
-        throw new AppError('usage', `group '${name}': give members or a selector, not both`);
-      }
-      if (KEPT_NAME.test(name)) throw new AppError('usage', `the name '${name}' is kept for selectors`);
+      checkPut(name, selector, members);
       const canonical = selector === undefined ? undefined : formatSelector(parseSelector(selector));
       const unique = [...new Set(members ?? [])].sort();
       return save({ name, priority, selector: canonical, members: unique, anonymous: false });
@@ -83,6 +80,13 @@ export function createGroups(store: GroupStore): Groups {
       known.delete(name);
     },
   };
+}
+
+function checkPut(name: string, selector: string | undefined, members: readonly string[] | undefined): void {
+  if (selector !== undefined && members !== undefined) {
+    throw new AppError('usage', `group '${name}': give members or a selector, not both`);
+  }
+  if (KEPT_NAME.test(name)) throw new AppError('usage', `the name '${name}' is kept for selectors`);
 }
 
 function byName(a: FleetGroup, b: FleetGroup): number {

@@ -45,11 +45,13 @@ async function readCapped(path: string, maxBytes: number): Promise<Uint8Array> {
   try {
     await using file = await open(path, 'r');
     const { size } = await file.stat();
-    if (size > maxBytes) throw new AppError('invalid', `${path}: ${size} bytes, at most ${maxBytes} are read`);
+    if (size > maxBytes)
+      throw new AppError('invalid', `${path}: ${size} bytes, at most ${maxBytes} are read`);
     return await file.readFile();
   } catch (cause) {
     if (cause instanceof AppError) throw cause;
-    if (isSystemError(cause, 'ENOENT')) throw new AppError('not-found', `${path}: there is no such file`, { cause });
+    if (isSystemError(cause, 'ENOENT'))
+      throw new AppError('not-found', `${path}: there is no such file`, { cause });
     throw new AppError('system', `${path}: ${describeError(cause)}`, { cause });
   }
 }
@@ -59,10 +61,16 @@ async function checkBlob(path: string, level: Level, what: string): Promise<void
     throw new AppError('invalid', `${what}: its model ${path} cannot be read`, { cause });
   });
   if (size !== level.model.bytes) {
-    throw new AppError('invalid', `${what}: ${path} has ${size} bytes, the manifest says ${level.model.bytes}`);
+    throw new AppError(
+      'invalid',
+      `${what}: ${path} has ${size} bytes, the manifest says ${level.model.bytes}`,
+    );
   }
   const actual = await sha256OfFile(path);
   if (actual !== level.model.sha256) {
-    throw new AppError('invalid', `${what}: ${path} has SHA-256 ${actual}, the manifest says ${level.model.sha256}`);
+    throw new AppError(
+      'invalid',
+      `${what}: ${path} has SHA-256 ${actual}, the manifest says ${level.model.sha256}`,
+    );
   }
 }

@@ -49,7 +49,13 @@ const GapEvent = Type.Object({
 
 export const EventSchema = Type.Union([BootEvent, SwitchEvent, ViolationEvent, FaultEvent, GapEvent]);
 export type EventBody = Static<typeof EventSchema>;
-export const EVENT_KINDS = ['boot', 'switch', 'violation', 'fault', 'gap'] as const satisfies EventBody['kind'][];
+export const EVENT_KINDS = [
+  'boot',
+  'switch',
+  'violation',
+  'fault',
+  'gap',
+] as const satisfies EventBody['kind'][];
 
 export const EventEnvelopeSchema = envelopeOf(EventSchema);
 export type EventEnvelope = Static<typeof EventEnvelopeSchema>;

@@ -1,5 +1,5 @@
-import type { Static, TSchema } from 'typebox';
 import { gunzipSync } from 'node:zlib';
+import type { Static, TSchema } from 'typebox';
 import { isSystemError } from '../errors.ts';
 import { type Parser, parserOf } from '../schema.ts';
 import { CommandResultSchema, CommandSchema } from './command.ts';
@@ -7,7 +7,13 @@ import { DesiredSchema, DeviceDesiredSchema } from './desired.ts';
 import { AckSchema, EventEnvelopeSchema } from './event.ts';
 import { ReportedSchema } from './reported.ts';
 import { ControllerStatusSchema, DeviceStatusSchema } from './status.ts';
-import { MAX_MESSAGE_BYTES, type ParsedTopic, parseTopic, type TopicKind, type TopicParameters } from './topics.ts';
+import {
+  MAX_MESSAGE_BYTES,
+  type ParsedTopic,
+  parseTopic,
+  type TopicKind,
+  type TopicParameters,
+} from './topics.ts';
 import { TelemetrySchema } from './window.ts';
 
 /** The schema, retention and direction of every topic: what the AsyncAPI document is made from. */
@@ -31,7 +37,9 @@ export type Payload<K extends TopicKind> = Static<(typeof MESSAGES)[K]['schema']
 export type RejectReason = 'unknown-topic' | 'too-large' | 'not-json' | 'wrong-version' | 'not-of-schema';
 
 export type Decoded =
-  | { [K in TopicKind]: { ok: true; kind: K; parameters: TopicParameters<K>; payload: Payload<K> } }[TopicKind]
+  | {
+      [K in TopicKind]: { ok: true; kind: K; parameters: TopicParameters<K>; payload: Payload<K> };
+    }[TopicKind]
   | { ok: false; reason: RejectReason; detail: string };
 
 /** Unpacked size of a compressed `t`, at most. */
@@ -47,7 +55,9 @@ function isGzip(bytes: Uint8Array): boolean {
 
 function unpack(kind: TopicKind, bytes: Uint8Array): string {
   const plain =
-    kind === 'telemetry' && isGzip(bytes) ? gunzipSync(bytes, { maxOutputLength: MAX_UNPACKED_BYTES }) : bytes;
+    kind === 'telemetry' && isGzip(bytes)
+      ? gunzipSync(bytes, { maxOutputLength: MAX_UNPACKED_BYTES })
+      : bytes;
   return new TextDecoder('utf-8', { fatal: true }).decode(plain);
 }
 
@@ -67,7 +77,10 @@ function decodePayload(topic: ParsedTopic, bytes: Uint8Array): Decoded {
     value = JSON.parse(unpack(topic.kind, bytes));
   } catch (error) {
     const tooLarge = isSystemError(error, 'ERR_BUFFER_TOO_LARGE');
-    return refuse(tooLarge ? 'too-large' : 'not-json', error instanceof Error ? error.message : String(error));
+    return refuse(
+      tooLarge ? 'too-large' : 'not-json',
+      error instanceof Error ? error.message : String(error),
+    );
   }
   if (statesOtherVersion(value)) return refuse('wrong-version', `${topic.kind} of another protocol version`);
   try {
@@ -82,7 +95,8 @@ function decodePayload(topic: ParsedTopic, bytes: Uint8Array): Decoded {
  * is counted, and the text that is logged.
  */
 export function decodeMessage(topic: string, bytes: Uint8Array): Decoded {
-  if (bytes.byteLength > MAX_MESSAGE_BYTES) return refuse('too-large', `${bytes.byteLength} bytes on ${topic}`);
+  if (bytes.byteLength > MAX_MESSAGE_BYTES)
+    return refuse('too-large', `${bytes.byteLength} bytes on ${topic}`);
   const parsed = parseTopic(topic);
   return parsed === undefined ? refuse('unknown-topic', topic.slice(0, 200)) : decodePayload(parsed, bytes);
 }

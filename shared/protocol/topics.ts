@@ -46,7 +46,10 @@ const COMPILED = Object.entries(TOPIC_TEMPLATES).map(([kind, template]) => ({
   levels: template.split('/'),
 }));
 
-function matchLevels(template: readonly string[], levels: readonly string[]): Record<string, string> | undefined {
+function matchLevels(
+  template: readonly string[],
+  levels: readonly string[],
+): Record<string, string> | undefined {
   if (template.length !== levels.length) return undefined;
   const parameters: Record<string, string> = {};
   for (const [index, expected] of template.entries()) {

@@ -11,6 +11,11 @@ import { packageRoot } from '../../shared/package.ts';
 import { asyncApiDocument } from '../../shared/protocol/asyncapi.ts';
 import { TOPIC_TEMPLATES } from '../../shared/protocol/topics.ts';
 
+/** AsyncAPI's schema; the copy sheds a type that this project's strictness does not take. */
+function officialSchema(): Record<string, unknown> {
+  return { ...specs.schemasWithoutId['3.0.0'] };
+}
+
 let document: Record<string, unknown>;
 
 beforeAll(async () => {
@@ -26,7 +31,7 @@ describe('shared/protocol/asyncapi.yaml', () => {
   test("fits AsyncAPI's own schema of version 3.0.0", () => {
     const ajv = new Ajv({ strict: false, allErrors: true });
     addFormats.default(ajv);
-    const validate = ajv.compile(specs.schemasWithoutId['3.0.0']);
+    const validate = ajv.compile(officialSchema());
     validate(document);
     expect(validate.errors ?? []).toEqual([]);
   });
@@ -35,7 +40,7 @@ describe('shared/protocol/asyncapi.yaml', () => {
     const ajv = new Ajv({ strict: false });
     addFormats.default(ajv);
     const broken = { ...document, operations: { x: { channel: { $ref: '#/channels/status' } } } };
-    expect(ajv.compile(specs.schemasWithoutId['3.0.0'])(broken)).toBe(false);
+    expect(ajv.compile(officialSchema())(broken)).toBe(false);
   });
 
   test('names every topic, and every parameter of it', () => {

@@ -70,7 +70,7 @@ function packageOf(name: string): string {
 }
 
 /** Number, from 1, of the line in which a place of a text is. */
-export function lineAt(text: string, index: number): number {
+function lineAt(text: string, index: number): number {
   return text.slice(0, index).split('\n').length;
 }
 

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pino } from 'pino';
 import { vi } from 'vitest';
 import type { ControllerConfig } from '../../controller/config.ts';
@@ -16,16 +13,6 @@ import { Sketch } from '../../shared/sketch.ts';
 export const silentLog = pino({ level: 'silent' });
 
 export const FLEET = 'lab';
-
-export interface TempFolder extends AsyncDisposable {
-  readonly path: string;
-}
-
-/** A folder that is removed when it goes out of scope. */
-export async function tempFolder(): Promise<TempFolder> {
-  const path = await mkdtemp(join(tmpdir(), 'ofa-controller-'));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
-}
 
 /** A configuration with an embedded broker on free ports. */
 export function configFor(stateDir: string, change: Partial<ControllerConfig> = {}): ControllerConfig {
@@ -106,7 +93,11 @@ export interface ScriptedDevice extends AsyncDisposable {
 
 export async function connectDevice({ url, id, ...options }: DeviceOptions): Promise<ScriptedDevice> {
   const { bootId = '0000aaaa-0001', session = `session-of-${id}` } = options;
-  const heard: Pick<ScriptedDevice, 'acks' | 'desired' | 'commands'> = { acks: [], desired: [], commands: [] };
+  const heard: Pick<ScriptedDevice, 'acks' | 'desired' | 'commands'> = {
+    acks: [],
+    desired: [],
+    commands: [],
+  };
   const at = { fleet: FLEET, device: id };
   const statusOf = (state: 'online' | 'offline', of = session) =>
     encodeMessage('status', { state, session: of, bootId, ts: systemClock.now() });
@@ -133,7 +124,9 @@ export async function connectDevice({ url, id, ...options }: DeviceOptions): Pro
     topicOf('command', { ...at, id: '+' }),
   ]);
   const isAcknowledged = (seq: number) =>
-    heard.acks.some((ack) => ack.bootId === bootId && ack.ranges.some(([from, to]) => from <= seq && seq <= to));
+    heard.acks.some(
+      (ack) => ack.bootId === bootId && ack.ranges.some(([from, to]) => from <= seq && seq <= to),
+    );
   return {
     id,
     bootId,
@@ -182,7 +175,13 @@ export interface WindowOptions {
 }
 
 export function windowOf(options: WindowOptions = {}): WindowEnvelope {
-  const { device = 'jetson-1', bootId = '0000aaaa-0001', seq = 1, ts = systemClock.now(), body = {} } = options;
+  const {
+    device = 'jetson-1',
+    bootId = '0000aaaa-0001',
+    seq = 1,
+    ts = systemClock.now(),
+    body = {},
+  } = options;
   return {
     v: 1,
     device,

@@ -16,7 +16,7 @@ const tags = ['devices'];
 
 /** Devices: what is known of them, their labels, and commands to them. */
 export function addDeviceRoutes(server: Server, context: ApiContext): void {
-  const { devices, desired, commands } = context;
+  const { devices, desired } = context;
   server.get(
     '/v1/devices',
     {
@@ -55,6 +55,10 @@ export function addDeviceRoutes(server: Server, context: ApiContext): void {
       return deviceDetailView(device, context);
     },
   );
+  addCommandRoute(server, context);
+}
+
+function addCommandRoute(server: Server, { commands }: ApiContext): void {
   server.post(
     '/v1/devices/:id/commands',
     {

@@ -9,7 +9,7 @@ const tags = ['groups'];
 
 /** Groups of devices, by list or by selector. */
 export function addGroupRoutes(server: Server, context: ApiContext): void {
-  const { groups, desired } = context;
+  const { groups } = context;
   server.get(
     '/v1/groups',
     { schema: { tags, summary: 'List groups', response: { 200: GroupListSchema } } },
@@ -20,6 +20,11 @@ export function addGroupRoutes(server: Server, context: ApiContext): void {
     { schema: { tags, summary: 'Show a group', params: Params, response: { 200: GroupSchema } } },
     ({ params }) => groupView(groups.require(params.name), context),
   );
+  addGroupChanges(server, context);
+}
+
+function addGroupChanges(server: Server, context: ApiContext): void {
+  const { groups, desired } = context;
   server.put(
     '/v1/groups/:name',
     {

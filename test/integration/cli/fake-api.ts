@@ -67,7 +67,7 @@ const CONTRACT: readonly Contract[] = [
   { path: /^GET \/v1\/(budgets|settings)$/, answer: StatedListSchema },
   { path: /^PATCH \/v1\/budgets$/, body: BudgetPatchSchema, answer: StatedSchema },
   { path: /^PATCH \/v1\/settings$/, body: SettingsPatchSchema, answer: StatedSchema },
-  { path: /^GET \/v1\/telemetry$/, query: TelemetryQuerySchema, answer: TelemetryAnswerSchema },
+  { path: /^GET \/v1\/telemetry\/query$/, query: TelemetryQuerySchema, answer: TelemetryAnswerSchema },
   { path: /^GET \/v1\/events$/, query: EventQuerySchema, answer: EventListSchema },
 ];
 

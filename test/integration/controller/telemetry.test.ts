@@ -9,9 +9,9 @@ import {
   pointOf,
   runController,
   type TestController,
-  tempFolder,
   windowOf,
 } from '../../support/controller.ts';
+import { temporaryFolder } from '../../support/temp.ts';
 
 async function ingestOf(controller: TestController): Promise<ControllerState['ingest']> {
   const { body } = await controller.ask('GET', '/v1/status');
@@ -26,7 +26,7 @@ async function connected(controller: TestController): Promise<void> {
 }
 
 test('windows and events are stored, then acknowledged with exact ranges', async () => {
-  await using folder = await tempFolder();
+  await using folder = await temporaryFolder();
   await using controller = await runController(folder.path);
   await connected(controller);
   await using device = await connectDevice({ url: controller.controller.mqttUrl, id: 'jetson-1' });
@@ -34,7 +34,7 @@ test('windows and events are stored, then acknowledged with exact ranges', async
   await device.sendEvent(eventOf({ seq: 3 }));
   await device.acknowledged(5);
   await device.acknowledged(3);
-  const acknowledged = device.acks.flatMap(({ ranges }) => ranges.flatMap(([from, to]) => [from, to]));
+  const acknowledged = device.acks.flatMap(({ ranges }) => ranges.flat());
   expect(acknowledged).not.toContain(4);
   const { body } = await controller.ask('GET', '/v1/status');
   expect((body as ControllerState).history).toMatchObject({ windows: 3, events: 1 });
@@ -42,7 +42,7 @@ test('windows and events are stored, then acknowledged with exact ranges', async
 });
 
 test('a repeated record is stored once and acknowledged each time', async () => {
-  await using folder = await tempFolder();
+  await using folder = await temporaryFolder();
   await using controller = await runController(folder.path);
   await connected(controller);
   await using device = await connectDevice({ url: controller.controller.mqttUrl, id: 'jetson-1' });
@@ -54,7 +54,7 @@ test('a repeated record is stored once and acknowledged each time', async () => 
 });
 
 test('what does not fit is counted by reason and stops nothing', async () => {
-  await using folder = await tempFolder();
+  await using folder = await temporaryFolder();
   await using controller = await runController(folder.path);
   await connected(controller);
   await using device = await connectDevice({ url: controller.controller.mqttUrl, id: 'jetson-1' });
@@ -71,11 +71,15 @@ test('what does not fit is counted by reason and stops nothing', async () => {
   await device.publish(telemetry, `"${'x'.repeat(200_000)}"`);
   await device.sendWindows(windowOf({ seq: 9 }));
   await device.acknowledged(9);
-  expect((await ingestOf(controller)).rejected).toEqual({ 'not-json': 1, 'wrong-version': 1, 'not-of-schema': 3 });
+  expect((await ingestOf(controller)).rejected).toEqual({
+    'not-json': 1,
+    'wrong-version': 1,
+    'not-of-schema': 3,
+  });
 });
 
 test('the history survives a restart and answers with merged percentiles and gaps', async () => {
-  await using folder = await tempFolder();
+  await using folder = await temporaryFolder();
   let token = '';
   {
     await using first = await runController(folder.path);
@@ -108,9 +112,11 @@ test('the history survives a restart and answers with merged percentiles and gap
 });
 
 test('a question that makes no sense is refused with what would', async () => {
-  await using folder = await tempFolder();
+  await using folder = await temporaryFolder();
   await using controller = await runController(folder.path);
   const answer = await controller.ask('GET', '/v1/telemetry/query?metric=accuracy&since=0&aggregate=p99');
   expect(answer.status).toBe(400);
-  expect(answer.body).toMatchObject({ error: { code: 'usage', message: expect.stringContaining('mean, min, max') } });
+  expect(answer.body).toMatchObject({
+    error: { code: 'usage', message: expect.stringContaining('mean, min, max') },
+  });
 });

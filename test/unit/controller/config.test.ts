@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { loadControllerConfig } from '../../../controller/config.ts';
+
+function load(flags: Record<string, string>, env: NodeJS.ProcessEnv = {}) {
+  return loadControllerConfig({ env, flags });
+}
+
+test('by default everything listens on this machine only', () => {
+  const { values } = load({});
+  expect(values).toMatchObject({
+    fleet: 'default',
+    api: { host: '127.0.0.1', port: 7300 },
+    broker: { embedded: true, host: '127.0.0.1', port: 1883, url: '' },
+  });
+});
+
+test.each(['api.host', 'broker.host'])('%s beyond this machine needs a word', (path) => {
+  expect(() => load({ [path]: '0.0.0.0' })).toThrow(/nothing is encrypted/);
+  expect(() => load({ [path]: '0.0.0.0', 'security.allowPlaintext': 'true' })).not.toThrow();
+  expect(() => load({ [path]: '127.0.0.1' })).not.toThrow();
+  expect(() => load({ [path]: '::1' })).not.toThrow();
+});
+
+test('a broker must be somewhere', () => {
+  expect(() => load({ 'broker.embedded': 'false' })).toThrow(/no broker/);
+  expect(() => load({ 'broker.embedded': 'false', 'broker.url': 'mqtt://broker:1883' })).not.toThrow();
+});
+
+test('the name of the fleet must be an id', () => {
+  expect(() => load({ fleet: 'My Fleet' })).toThrow(/is not an id/);
+});
+
+test('the password is taken from the environment and never printed', () => {
+  const loaded = load({}, { OFA_FLEET_BROKER_PASSWORD: 'secret' });
+  expect(loaded.values.broker.password).toBe('secret');
+  expect(loaded.print()).not.toContain('secret');
+});
