@@ -127,6 +127,8 @@ export const CONTROLLER_CONFIG: ConfigSchema<ControllerConfig> = {
   },
 };
 
+const BROKER_PROTOCOLS: ReadonlySet<string> = new Set(['mqtt:', 'mqtts:', 'ws:', 'wss:', 'tcp:', 'ssl:']);
+
 /**
  * Reads and checks the controller's configuration.
  * @throws AppError `usage` or `config`, naming what is wrong
@@ -148,8 +150,26 @@ export function checkControllerConfig({ fleet, api, broker, security }: Controll
   if (broker.url === '' && !broker.embedded) {
     throw new AppError('config', 'no broker: set broker.url, or leave broker.embedded on');
   }
+  if (broker.url !== '') checkBrokerUrl(broker.url);
   checkListens('api.host', api.host, security.allowPlaintext);
   if (broker.url === '') checkListens('broker.host', broker.host, security.allowPlaintext);
+}
+
+/** The address stands in logs and errors: nothing secret may be in it. */
+function checkBrokerUrl(text: string): void {
+  const url = URL.parse(text);
+  if (url === null || !BROKER_PROTOCOLS.has(url.protocol)) {
+    throw new AppError(
+      'config',
+      'broker.url is not an address; write for example mqtt://broker.example:1883',
+    );
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new AppError(
+      'config',
+      'broker.url must not hold a name or password; set broker.username and broker.password',
+    );
+  }
 }
 
 function checkListens(name: string, host: string, allowPlaintext: boolean): void {

@@ -1,11 +1,15 @@
 import type { Command } from 'commander';
 import { systemClock } from '../shared/clock.ts';
 import { configEntries, type LoadedConfig } from '../shared/config.ts';
+import { addConfigFlags, configSources } from '../shared/config-flags.ts';
 import { disposeInTime, stopSignal, tellParent } from '../shared/program.ts';
 import { CONTROLLER_CONFIG, type ControllerConfig, loadControllerConfig } from './config.ts';
 
 /** Values of the flags that were made from the configuration, by commander's names. */
-type ConfigFlags = Readonly<Record<string, string>>;
+type ConfigFlags = Readonly<Record<string, unknown>>;
+
+const CONFIG_FILE = { env: 'OFA_FLEET_CONFIG' };
+const ENTRIES = configEntries(CONTROLLER_CONFIG);
 
 interface Running extends AsyncDisposable {
   readonly apiUrl?: string;
@@ -17,13 +21,13 @@ interface Running extends AsyncDisposable {
 /** Adds the commands that are the controller: `serve`, `broker` and `config print`. */
 export function addServices(program: Command, env: NodeJS.ProcessEnv): void {
   const serve = program.command('serve').description('Run the controller until it is told to stop.');
-  addConfigFlags(serve, '').action(async (flags: ConfigFlags) => {
+  withFlags(serve, '').action(async (flags: ConfigFlags) => {
     await runUntilStopped(() => startServe(load(env, flags).values));
   });
   serve.addHelpText('after', '\nExample:\n  $ ofa-fleet serve --state /var/lib/ofa-fleet --fleet lab');
 
   const broker = program.command('broker').description('Run only the MQTT broker until it is told to stop.');
-  addConfigFlags(broker, 'broker.').action(async (flags: ConfigFlags) => {
+  withFlags(broker, 'broker.').action(async (flags: ConfigFlags) => {
     await runUntilStopped(() => startOnlyBroker(load(env, flags).values));
   });
   broker.addHelpText('after', '\nExample:\n  $ ofa-fleet broker --broker-port 1883');
@@ -32,7 +36,7 @@ export function addServices(program: Command, env: NodeJS.ProcessEnv): void {
   const print = config
     .command('print')
     .description('Print the configuration that serve would run with, secrets masked.');
-  addConfigFlags(print, '').action((flags: ConfigFlags) => {
+  withFlags(print, '').action((flags: ConfigFlags) => {
     process.stdout.write(`${load(env, flags).print()}\n`);
   });
   print.addHelpText(
@@ -44,28 +48,15 @@ export function addServices(program: Command, env: NodeJS.ProcessEnv): void {
 /** What a broker alone needs besides its own part of the configuration. */
 const SHARED_PARTS = ['security.', 'log.'];
 
-function addConfigFlags(command: Command, part: string): Command {
-  command.option('--config <file>', 'configuration file, JSON or YAML (env: OFA_FLEET_CONFIG)');
-  for (const { path, flag, env, doc } of configEntries(CONTROLLER_CONFIG)) {
-    const used = [part, ...SHARED_PARTS].some((prefix) => path.startsWith(prefix));
-    if (flag !== undefined && used)
-      command.option(`--${flag} <value>`, env === undefined ? doc : `${doc} (env: ${env})`);
-  }
-  return command;
+/** The flags of a command: all, or those of one part of the configuration. */
+function withFlags(command: Command, part: string): Command {
+  const used = [part, ...SHARED_PARTS];
+  const entries = ENTRIES.filter(({ path }) => used.some((prefix) => path.startsWith(prefix)));
+  return addConfigFlags(command, entries, CONFIG_FILE);
 }
 
 function load(env: NodeJS.ProcessEnv, flags: ConfigFlags): LoadedConfig<ControllerConfig> {
-  const given = configEntries(CONTROLLER_CONFIG).flatMap(({ path, flag }) => {
-    const value = flag === undefined ? undefined : flags[camelCase(flag)];
-    return value === undefined ? [] : [[path, value] as const];
-  });
-  const file = flags['config'] ?? (env['OFA_FLEET_CONFIG'] || undefined);
-  return loadControllerConfig({ file, env, flags: Object.fromEntries(given) });
-}
-
-/** Commander's name of an option. */
-function camelCase(flag: string): string {
-  return flag.replaceAll(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
+  return loadControllerConfig(configSources(ENTRIES, flags, { env, file: CONFIG_FILE }));
 }
 
 // The modules that only a service needs are loaded here and not above: a client command starts several

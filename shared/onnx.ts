@@ -1,4 +1,4 @@
-import { env, InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 
 /** The one import of ONNX Runtime. Everything else speaks to these names. */
 export type Session = InferenceSession;
@@ -8,11 +8,6 @@ export { Tensor };
 /** Version of the ONNX Runtime library. */
 export function onnxRuntimeVersion(): string {
   return env.versions.node ?? env.versions.common;
-}
-
-/** Names of the execution providers that this build has. */
-export function supportedProviders(): string[] {
-  return listSupportedBackends().map(({ name }) => name);
 }
 
 /**

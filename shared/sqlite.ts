@@ -10,11 +10,13 @@ export interface OpenOptions {
   readonly migrations: readonly string[];
   /** Only this process may have the file open; another one is refused at once. */
   readonly exclusive?: boolean;
+  /** What is committed survives a power cut too: for data that others forget once it is said to be stored. */
+  readonly durable?: boolean;
 }
 
 /**
- * Opens a database file, or makes it: write-ahead log, bounded, `synchronous=NORMAL` (a killed process
- * loses nothing; a power cut may lose the last transactions, never the file), schema brought up to date.
+ * Opens a database file, or makes it: write-ahead log, bounded, schema brought up to date. A killed process
+ * loses nothing; a power cut may lose the last transactions unless it is `durable`, never the file.
  * @throws AppError `conflict` when another process holds it, `config` when it was written by a newer version
  */
 export function openSqlite(path: string, options: OpenOptions): Sqlite {
@@ -23,7 +25,7 @@ export function openSqlite(path: string, options: OpenOptions): Sqlite {
     database = new Database(path, { timeout: options.exclusive === true ? 0 : 5_000 });
     if (options.exclusive === true) database.pragma('locking_mode = EXCLUSIVE');
     database.pragma('journal_mode = WAL');
-    database.pragma('synchronous = NORMAL');
+    database.pragma(`synchronous = ${options.durable === true ? 'FULL' : 'NORMAL'}`);
     database.pragma(`journal_size_limit = ${16 * 1024 * 1024}`);
     migrate(database, path, options.migrations);
     return database;
@@ -75,4 +77,10 @@ function translate(error: unknown, path: string): unknown {
 /** Whether the error says that the disk, or the file's own limit, is full. */
 export function isFull(error: unknown): boolean {
   return isSystemError(error, 'SQLITE_FULL') || isSystemError(error, 'ENOSPC');
+}
+
+/** Whether a write failed because of what was to be written: it will fail again, however often it is tried. */
+export function isOfData(error: unknown): boolean {
+  if (!(error instanceof Database.SqliteError)) return false;
+  return /^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG)/.test(error.code);
 }

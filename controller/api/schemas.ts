@@ -13,6 +13,7 @@ import { RequirementSchema, SettingsSchema } from '../../shared/protocol/require
 const Count = Type.Integer({ minimum: 0 });
 const Labels = Type.Record(Type.String(), Type.String());
 const SelectorText = Type.String({ minLength: 1, maxLength: 1_024 });
+const Priority = { minimum: -1_000, maximum: 1_000 };
 const nullable = Type.Null();
 
 /** Every refusal: a code of the error table and one line for people. */
@@ -90,7 +91,7 @@ export type CommandResponse = Static<typeof CommandResponseSchema>;
 /** A group has listed members, or a selector; where two groups state a field, the higher priority wins, then the name. */
 export const GroupPutSchema = Type.Object(
   {
-    priority: Type.Integer({ minimum: -1_000, maximum: 1_000, default: 0 }),
+    priority: Type.Integer({ ...Priority, default: 0 }),
     selector: Type.Optional(SelectorText),
     members: Type.Optional(Type.Array(IdSchema, { maxItems: 100_000 })),
   },
@@ -111,7 +112,11 @@ export const ScopeSchema = Type.Union([
   Type.Object({ kind: Type.Literal('fleet') }, { additionalProperties: false }),
   Type.Object({ kind: Type.Literal('group'), name: IdSchema }, { additionalProperties: false }),
   Type.Object(
-    { kind: Type.Literal('selector'), selector: SelectorText, priority: Type.Optional(Type.Integer()) },
+    {
+      kind: Type.Literal('selector'),
+      selector: SelectorText,
+      priority: Type.Optional(Type.Integer(Priority)),
+    },
     { additionalProperties: false },
   ),
   Type.Object({ kind: Type.Literal('device'), device: IdSchema }, { additionalProperties: false }),

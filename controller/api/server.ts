@@ -17,6 +17,8 @@ import { compileValidator } from './validation.ts';
 const MAX_BODY_BYTES = 1024 * 1024;
 /** Per address: enough for every tool, little enough that a loop gone wild leaves telemetry its turn. */
 const REQUESTS_PER_SECOND = 300;
+/** What everybody may read; every other route wants the token. */
+const OPEN_ROUTES: ReadonlySet<string> = new Set(['/healthz', '/openapi.json']);
 /** Per address: a person mistypes, a program guesses. */
 const FAILED_AUTHENTICATIONS_PER_MINUTE = 20;
 
@@ -100,7 +102,10 @@ function openApiOf(version: string) {
 function requireToken(server: Server, tokenSha256: string): void {
   const countFailure = server.createRateLimit({ max: FAILED_AUTHENTICATIONS_PER_MINUTE, timeWindow: 60_000 });
   server.addHook('onRequest', async (request, reply) => {
-    if (!request.url.startsWith('/v1/') || isAuthorized(request.headers.authorization, tokenSha256)) return;
+    // The route that was found, not the address as it was written: `/%761/status` finds `/v1/status` too.
+    const { url } = request.routeOptions;
+    if (url !== undefined && OPEN_ROUTES.has(url)) return;
+    if (isAuthorized(request.headers.authorization, tokenSha256)) return;
     const limit = await countFailure(request);
     if (!limit.isAllowed && limit.isExceeded) {
       const message = `too many wrong tokens; try again in ${limit.ttlInSeconds} s`;

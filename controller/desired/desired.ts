@@ -114,7 +114,13 @@ class DesiredDocuments implements DesiredState {
     }
     const document =
       old !== undefined && sameContent(old, content) ? old : this.#saveOne({ ...content, ...place });
-    return statedOf(document, this.#deps);
+    const stated = statedOf(document, this.#deps);
+    if (scope.kind === 'selector' && statesNothing(document)) {
+      // A device follows only so many groups; those that say nothing must not take their places.
+      groups.forgetSelector(scope.selector);
+      this.syncGroups();
+    }
+    return stated;
   }
 
   #saveOne(content: Place & Content): StoredDesired {
@@ -142,6 +148,10 @@ class DesiredDocuments implements DesiredState {
 
 function sameContent(a: Content, b: Content): boolean {
   return sameFields(a.requirement, b.requirement) && sameFields(a.settings, b.settings);
+}
+
+function statesNothing({ requirement, settings }: Content): boolean {
+  return Object.keys(requirement).length + Object.keys(settings).length === 0;
 }
 
 /** One counter for all documents: a document that is made anew can never fall behind what devices have seen. */

@@ -6,6 +6,8 @@ import type { StoredPoint, StoredWindow } from './window-store.ts';
 
 /** Points of an answer, at most: more than a plot or a person can take, little enough to hold. */
 export const MAX_POINTS = 20_000;
+/** Sums of single devices that are kept for a rate, at most: a question must not fill the memory. */
+const MAX_DEVICE_SUMS = 500_000;
 
 export interface AggregationPlan {
   readonly metric: Metric;
@@ -44,6 +46,13 @@ interface Bucket {
 export function createAggregation(plan: AggregationPlan): Aggregation {
   const buckets = new Map<number, Bucket>();
   let points = 0;
+  let deviceSums = 0;
+  const countSums = (count: number): void => {
+    deviceSums += count;
+    if (deviceSums > MAX_DEVICE_SUMS) throw tooMany(plan);
+  };
+  // Only a rate asks which device did what.
+  const ofDevices = plan.aggregate.kind === 'rate';
   const cellOf = (bucket: Bucket, key: string): Cell => {
     const known = bucket.cells.get(key);
     if (known !== undefined) return known;
@@ -55,13 +64,19 @@ export function createAggregation(plan: AggregationPlan): Aggregation {
   };
   return {
     add: (window) => {
-      const bucket = bucketOf(buckets, bucketStart(window.ts, plan));
+      const start = bucketStart(window.ts, plan);
+      // Windows that say nothing of the metric make buckets all the same.
+      if (!buckets.has(start) && buckets.size >= MAX_POINTS) throw tooMany(plan);
+      const bucket = bucketOf(buckets, start);
       const { device, durationMs } = window;
-      bucket.coveredMsOfDevice.set(device, (bucket.coveredMsOfDevice.get(device) ?? 0) + durationMs);
+      if (ofDevices) countSums(addTo(bucket.coveredMsOfDevice, device, durationMs));
       bucket.inferences += window.points.reduce((sum, { inferences }) => sum + inferences, 0);
       for (const [key, part] of splitWindow(window, plan.by)) {
         const measure = ruleOf(plan.metric).measure(window, part);
-        if (measure !== undefined) merge(cellOf(bucket, key), measure, device);
+        if (measure === undefined) continue;
+        const cell = cellOf(bucket, key);
+        merge(cell, measure);
+        if (ofDevices) countSums(addTo(cell.sumOfDevice, device, measure.sum));
       }
     },
     series: () => seriesOf(buckets, plan),
@@ -80,7 +95,7 @@ function tooMany({ bucketMs, by }: AggregationPlan): AppError {
   const shorter =
     bucketMs === undefined ? 'ask for fewer devices' : `ask for buckets longer than ${bucketMs} ms`;
   const split = by === undefined ? 'a shorter time' : `a shorter time, or not by ${by}`;
-  return new AppError('usage', `the answer has more than ${MAX_POINTS} points: ${shorter}, ${split}`);
+  return new AppError('usage', `the question leads to more than ${MAX_POINTS} points: ${shorter}, ${split}`);
 }
 
 function emptyCell(): Cell {
@@ -104,13 +119,19 @@ function splitWindow(
   return Map.groupBy(window.points, ({ level }) => String(level));
 }
 
-function merge(cell: Cell, measure: Measure, device: string): void {
+/** Adds to an entry, and says by how many entries the map has grown. */
+function addTo(sums: Map<string, number>, key: string, value: number): number {
+  const before = sums.size;
+  sums.set(key, (sums.get(key) ?? 0) + value);
+  return sums.size - before;
+}
+
+function merge(cell: Cell, measure: Measure): void {
   cell.sum += measure.sum;
   cell.weight += measure.weight;
   cell.min = Math.min(cell.min, measure.min);
   cell.max = Math.max(cell.max, measure.max);
   cell.count += measure.count;
-  cell.sumOfDevice.set(device, (cell.sumOfDevice.get(device) ?? 0) + measure.sum);
   for (const text of measure.sketches ?? []) cell.sketch.merge(Sketch.decode(text));
 }
 

@@ -56,7 +56,12 @@ export function openHistory(stateDir: string): History {
   } catch (cause) {
     throw new AppError('system', `state folder ${stateDir} cannot be made`, { cause });
   }
-  const sqlite = openSqlite(join(stateDir, 'history.db'), { migrations: MIGRATIONS, exclusive: true });
+  const sqlite = openSqlite(join(stateDir, 'history.db'), {
+    migrations: MIGRATIONS,
+    exclusive: true,
+    // Devices forget what is acknowledged, and remember the versions that they were told.
+    durable: true,
+  });
   const windows = createWindowStore(sqlite);
   const events = createEventStore(sqlite);
   const devices = createDeviceStore(sqlite);

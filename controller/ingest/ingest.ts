@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { describeError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Ack } from '../../shared/protocol/event.ts';
-import { isFull } from '../../shared/sqlite.ts';
+import { isFull, isOfData } from '../../shared/sqlite.ts';
 import type { CommitResult, TelemetryRecord } from '../history/history.ts';
 import { type BoundedQueue, createQueue } from './queue.ts';
 import { acksOf } from './ranges.ts';
@@ -49,6 +49,7 @@ export interface Ingest extends AsyncDisposable {
 /**
  * From received records to the history: gathers them, commits them in one transaction, and only then
  * acknowledges them. A commit that fails keeps its records and is tried again; nothing else waits for it.
+ * A record that can never be stored is dropped and counted: it would hold up all others for ever.
  */
 export function createIngest(deps: IngestDeps): Ingest {
   const { clock, random, log, rejects } = deps;
@@ -99,14 +100,31 @@ function createCommitter(deps: IngestDeps, queue: BoundedQueue<TelemetryRecord>)
   let totals: CommitResult = { windows: 0, events: 0, duplicates: 0 };
   let stalled: string | undefined;
 
+  /** Stores what can be stored, and returns it; one record that never can be does not hold up the others. */
+  const store = (records: readonly TelemetryRecord[], receivedTs: number): readonly TelemetryRecord[] => {
+    try {
+      totals = add(totals, deps.commit(records, receivedTs));
+      return records;
+    } catch (error) {
+      if (!isOfData(error)) throw error;
+      if (records.length > 1) {
+        const half = Math.ceil(records.length / 2);
+        return [records.slice(0, half), records.slice(half)].flatMap((part) => store(part, receivedTs));
+      }
+      const [record] = records;
+      deps.rejects.count('not-storable', `${record?.envelope.device}: ${describeError(error)}`);
+      return [];
+    }
+  };
+
   const commit = (): void => {
     const batch = queue.first(BATCH_RECORDS);
     if (batch.length === 0) return;
     const receivedTs = clock.now();
-    totals = add(totals, deps.commit(batch, receivedTs));
+    const stored = store(batch, receivedTs);
     queue.drop(batch.length);
-    deps.onCommitted(batch, receivedTs);
-    for (const { device, ack } of acksOf(batch.map(({ envelope }) => envelope)))
+    deps.onCommitted(stored, receivedTs);
+    for (const { device, ack } of acksOf(stored.map(({ envelope }) => envelope)))
       deps.acknowledge(device, ack);
   };
 

@@ -29,6 +29,8 @@ export function createQueue<T>(capacity: number): BoundedQueue<T> {
       items.splice(0, count);
     },
     waitFor: async (count, signal) => {
+      // A wait that nobody awaits any more lets go of its signal, which outlives it by far.
+      awaited.resolve();
       if (items.length >= count || signal.aborted) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       awaited = { count, resolve };

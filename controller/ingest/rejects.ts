@@ -7,6 +7,8 @@ export type DropReason =
   | RejectReason
   /** More came in than can be stored now; agents send again. */
   | 'overload'
+  /** A record that the history will never take; it must not hold up those behind it. */
+  | 'not-storable'
   /** More devices than the controller keeps. */
   | 'too-many-devices';
 

@@ -27,6 +27,8 @@ export interface Groups {
   put(name: string, put: GroupPut): FleetGroup;
   /** The group that stands for a selector, made when there is none; `priority` changes it when given. */
   ofSelector(selector: string, priority: number | undefined): FleetGroup;
+  /** Removes the group that stands for a selector for which nothing is stated any more. */
+  forgetSelector(selector: string): void;
   /** @throws AppError `not-found` */
   remove(name: string): void;
 }
@@ -73,6 +75,11 @@ export function createGroups(store: GroupStore): Groups {
       if (old !== undefined && (priority === undefined || priority === old.priority)) return old;
       const canonical = formatSelector(parseSelector(selector));
       return save({ name, priority: priority ?? 0, selector: canonical, members: [], anonymous: true });
+    },
+    forgetSelector: (selector) => {
+      const name = selectorGroupName(selector);
+      store.remove(name);
+      known.delete(name);
     },
     remove: (name) => {
       require(name);

@@ -14,8 +14,5 @@ export function isId(text: string): boolean {
 /** Id of one start of a program: new at every start. */
 export const BootIdSchema = Type.String({ pattern: '^[0-9a-f-]{8,36}$' });
 
-/** Id of a command: chosen by the controller, repeated in the result. */
-export const CommandIdSchema = Type.String({ pattern: '^[0-9a-f-]{8,36}$' });
-
 /** The fleet, a group or a device: where a budget or a setting applies. */
 export type ScopeKind = 'fleet' | 'group' | 'device';

@@ -44,6 +44,8 @@ export type Decoded =
 
 /** Unpacked size of a compressed `t`, at most. */
 const MAX_UNPACKED_BYTES = 1024 * 1024;
+/** No message nests nearly as deep; one that nests by the thousand can be read but not written again. */
+const MAX_LEVELS = 32;
 
 const PARSERS = Object.fromEntries(
   Object.entries(MESSAGES).map(([kind, { schema }]) => [kind, parserOf(schema)]),
@@ -67,6 +69,11 @@ function statesOtherVersion(value: unknown): boolean {
   return typeof first === 'object' && first !== null && 'v' in first && first.v !== 1;
 }
 
+function nestsDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((each) => nestsDeeper(each, levels - 1));
+}
+
 function refuse(reason: RejectReason, detail: string): Decoded {
   return { ok: false, reason, detail };
 }
@@ -83,6 +90,9 @@ function decodePayload(topic: ParsedTopic, bytes: Uint8Array): Decoded {
     );
   }
   if (statesOtherVersion(value)) return refuse('wrong-version', `${topic.kind} of another protocol version`);
+  if (nestsDeeper(value, MAX_LEVELS)) {
+    return refuse('not-of-schema', `${topic.kind}: nests deeper than ${MAX_LEVELS} levels`);
+  }
   try {
     return { ok: true, ...topic, payload: PARSERS[topic.kind](value, topic.kind) } as Decoded;
   } catch (error) {

@@ -19,7 +19,6 @@ export const REQUIREMENT_FIELDS = {
 /** A requirement in force, or the part of one that a scope states. */
 export const RequirementSchema = Type.Partial(Type.Object(REQUIREMENT_FIELDS));
 export type Requirement = Static<typeof RequirementSchema>;
-export type RequirementField = keyof Requirement;
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 
@@ -34,4 +33,3 @@ export const SETTINGS_FIELDS = {
 
 export const SettingsSchema = Type.Partial(Type.Object(SETTINGS_FIELDS));
 export type Settings = Static<typeof SettingsSchema>;
-export type SettingsField = keyof Settings;

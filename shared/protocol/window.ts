@@ -2,7 +2,8 @@ import Type, { type Static } from 'typebox';
 import { envelopeOf } from './envelope.ts';
 import { RequirementSchema } from './requirement.ts';
 
-const Count = Type.Integer({ minimum: 0 });
+/** Beyond it integers are not exact, and not every store takes them. */
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
 /** A processing element: where inference runs. */
 export const ProcessingElementSchema = Type.Union([Type.Literal('cpu'), Type.Literal('gpu')]);

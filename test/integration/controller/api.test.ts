@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startController } from '../../../controller/controller.ts';
@@ -19,6 +20,24 @@ test('nothing under /v1 is answered without the right token, and health is open'
   expect((await fetch(`${apiUrl}/healthz`)).status).toBe(200);
   expect((await controller.ask('GET', '/v1/status')).status).toBe(200);
 });
+
+test.each(['/%761/status', '/v%31/status', 'http://other/v1/status', '/v1/nothing'])(
+  'the address %s leads past no token',
+  async (path) => {
+    await using folder = await temporaryFolder();
+    await using controller = await runController(folder.path);
+    const { hostname, port } = new URL(controller.controller.apiUrl);
+    // Written as it is: `fetch` would put the address in order first.
+    const status = await new Promise((resolve, reject) => {
+      const asked = request({ hostname, port, path }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      });
+      asked.on('error', reject).end();
+    });
+    expect(status).toBe(401);
+  },
+);
 
 test('who guesses tokens is slowed down', async () => {
   await using folder = await temporaryFolder();
@@ -101,6 +120,12 @@ test('requests that do not fit are refused in one readable line', async () => {
     ['PATCH', '/v1/budgets', { scope, set: { latencyMs: 'fast' } }, /body: set\.latencyMs must be number/],
     ['PATCH', '/v1/budgets', { scope, set: { latency: 5 } }, /additional properties: latency/],
     ['PATCH', '/v1/budgets', { scope }, /nothing to set/],
+    [
+      'PATCH',
+      '/v1/budgets',
+      { scope: { kind: 'selector', selector: 'a=b', priority: 1e300 }, set: { latencyMs: 1 } },
+      /body: scope/,
+    ],
     ['PATCH', '/v1/budgets', { scope, set: { latencyMs: 1 }, clear: ['latencyMs'] }, /both set and cleared/],
     ['GET', '/v1/telemetry/query?metric=speed&since=0', undefined, /query: metric/],
     ['GET', '/v1/telemetry/query?metric=level&since=soon', undefined, /query: since/],

@@ -67,6 +67,22 @@ test('a budget for a selector follows the labels of devices', async () => {
   expect(versions).toEqual([...versions].sort((a, b) => a - b));
 });
 
+test('a selector for which nothing is stated any more takes no place among the groups of a device', async () => {
+  await using folder = await temporaryFolder();
+  await using fleet = await fleetOf(folder.path, ['jetson-1']);
+  const { controller, devices } = fleet;
+  await controller.ask('PATCH', '/v1/devices/jetson-1/labels', { set: { site: 'lab' } });
+  const scope = { kind: 'selector', selector: 'site=lab' } as const;
+  const set = await stated(controller, scope, { latencyMs: 20 });
+  await eventually(() => expect(devices[0]?.desired.at(-1)?.groups).toHaveLength(1));
+  const cleared = await controller.ask('PATCH', '/v1/budgets', { scope, clear: ['latencyMs'] });
+  expect(cleared.body).toMatchObject({ scope: { selector: 'site=lab' }, requirement: {}, devices: 1 });
+  await eventually(() => expect(devices[0]?.desired.at(-1)?.groups).toEqual([]));
+  const again = await stated(controller, scope, { latencyMs: 30 });
+  expect(again.version.n).toBeGreaterThan(set.version.n);
+  await eventually(() => expect(devices[0]?.desired.at(-1)?.groups).toHaveLength(1));
+});
+
 test('clearing the last field keeps a newer version with no fields', async () => {
   await using folder = await temporaryFolder();
   await using fleet = await fleetOf(folder.path, ['jetson-1']);

@@ -51,3 +51,42 @@ test('records beyond the limit are dropped and counted, for their senders to rep
   expect(history.counts().windows).toBe(20_000);
   expect(acks.flatMap(({ ranges }) => ranges).at(-1)).toEqual([19_501, 20_000]);
 });
+
+test('a record that can never be stored holds up no other', async () => {
+  await using folder = await temporaryFolder();
+  using history = openHistory(folder.path);
+  const { ingest, acks, rejects } = ingestInto(history);
+  await using _running = ingest;
+  for (let seq = 1; seq <= 20; seq += 1) {
+    const envelope = windowOf({ seq });
+    // More than an INTEGER column holds.
+    const body = seq === 7 ? { ...envelope.body, switches: 1e300 } : envelope.body;
+    ingest.push({ kind: 'window', envelope: { ...envelope, body } });
+  }
+  ingest.start();
+  await eventually(() =>
+    expect(ingest.state()).toMatchObject({ pending: 0, windows: 19, stalled: undefined }),
+  );
+  expect(rejects.counts()).toEqual({ 'not-storable': 1 });
+  expect(acks.flatMap(({ ranges }) => ranges)).toEqual([
+    [1, 6],
+    [8, 20],
+  ]);
+});
+
+test('the same record twice in one commit is stored once and acknowledged', async () => {
+  await using folder = await temporaryFolder();
+  using history = openHistory(folder.path);
+  const { ingest, acks } = ingestInto(history);
+  for (let copy = 0; copy < 2; copy += 1) ingest.push({ kind: 'window', envelope: windowOf({ seq: 3 }) });
+  await ingest[Symbol.asyncDispose]();
+  expect(ingest.state()).toMatchObject({ windows: 1, duplicates: 1 });
+  expect(acks.flatMap(({ ranges }) => ranges)).toEqual([[3, 3]]);
+});
+
+test('what is acknowledged survives a power cut', async () => {
+  await using folder = await temporaryFolder();
+  using history = openHistory(folder.path);
+  const FULL = 2;
+  expect(history.sqlite.pragma('synchronous', { simple: true })).toBe(FULL);
+});

@@ -121,6 +121,21 @@ test('an answer that would be too large is refused with advice', () => {
   expect(() => seriesOf(plan, windows)).toThrow(/more than 20000 points.*longer than 100 ms/);
 });
 
+test.each([
+  { metric: 'accuracy', aggregate: { kind: 'mean' } },
+  { metric: 'inferences', aggregate: { kind: 'rate' } },
+] as const)('what has to be kept for $metric is bounded although the answer is small', (plan) => {
+  const aggregation = createAggregation({ ...plan, by: undefined, since: 0, until: 1e12, bucketMs: 1_000 });
+  const add = () => {
+    // Idle windows in ever new buckets, and for the rate of ever new devices in one.
+    for (let n = 0; n < 500_001; n += 1) {
+      const ts = plan.metric === 'accuracy' ? n * 1_000 : 0;
+      aggregation.add(stored({ ts, device: `d${n}` }));
+    }
+  };
+  expect(add).toThrow(/longer than 1000 ms/);
+});
+
 describe('what is made of a metric', () => {
   test.each([
     ['latencyMs', 'mean'],

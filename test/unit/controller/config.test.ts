@@ -35,3 +35,12 @@ test('the password is taken from the environment and never printed', () => {
   expect(loaded.values.broker.password).toBe('secret');
   expect(loaded.print()).not.toContain('secret');
 });
+
+test('the address of a broker is one, and holds no secret', () => {
+  for (const url of ['broker', 'broker:1883', 'http://broker']) {
+    expect(() => load({ 'broker.url': url })).toThrow(/broker\.url is not an address/);
+  }
+  const secret = () => load({ 'broker.url': 'mqtt://user:hunter2@broker:1883' });
+  expect(secret).toThrow(/broker\.username and broker\.password/);
+  expect(secret).not.toThrow(/hunter2/);
+});

@@ -9,6 +9,9 @@ import { Sketch } from '../../../shared/sketch.ts';
 const PARAMETERS = { fleet: 'lab', group: 'g', device: 'd1', id: '0123abcd' };
 const KINDS = Object.keys(MESSAGES) as TopicKind[];
 const T = topicOf('telemetry', PARAMETERS);
+const STATUS = topicOf('status', PARAMETERS);
+/** It can be read, and not be written again. */
+const NESTED = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
 
 function bytesOf(value: unknown): Uint8Array {
   return new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
@@ -93,6 +96,9 @@ describe('what does not fit is dropped, with the reason', () => {
     ['not-of-schema', T, { ...windowOf(1), seq: 1.5 }],
     ['not-of-schema', T, { ...windowOf(1), bootId: '../../etc' }],
     ['not-of-schema', T, { ...windowOf(1), seq: 2 ** 53 }],
+    ['not-of-schema', T, { ...windowOf(1), body: { ...windowOf(1).body, switches: 1e19 } }],
+    ['not-of-schema', T, JSON.stringify(windowOf(1)).replace('{', `{"later":${NESTED},`)],
+    ['not-of-schema', STATUS, { state: 'offline', session: 's', bootId: '0123abcd', ts: 1e300 }],
   ])('%s on %s', (reason, topic, payload) => {
     expect(decodeMessage(topic, bytesOf(payload))).toMatchObject({ ok: false, reason });
   });

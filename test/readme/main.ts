@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { packageRoot } from '../../shared/package.ts';
+import { examplesOf } from './blocks.ts';
+
+/** What the README's first terminal shows when the second one may begin. */
+const READY = 'Ctrl-C stops everything.';
+const READY_TIMEOUT_MS = 120_000;
+
+/** Runs every command of the README as it is written, in the order in which it stands there. */
+async function walkThrough(): Promise<boolean> {
+  const own = mkdtempSync(join(tmpdir(), 'ofa-readme-'));
+  const env = { ...process.env, XDG_CONFIG_HOME: own, NO_COLOR: '1' };
+  const shell = (command: string, stdout: 'pipe' | 'inherit'): ChildProcess =>
+    spawn('bash', ['-c', command], {
+      cwd: packageRoot(),
+      env,
+      stdio: ['ignore', stdout, 'inherit'],
+      detached: stdout === 'pipe',
+    });
+  const background: ChildProcess[] = [];
+  let failed = 0;
+  try {
+    for (const { inBackground, commands } of examplesOf(
+      readFileSync(join(packageRoot(), 'README.md'), 'utf8'),
+    )) {
+      for (const command of commands) {
+        process.stdout.write(`\n$ ${command}\n`);
+        if (inBackground) background.push(await untilReady(shell(command, 'pipe')));
+        else if (!(await succeeds(shell(command, 'inherit')))) failed += 1;
+      }
+    }
+  } finally {
+    for (const child of background) failed += (await interrupt(child)) ? 0 : 1;
+    rmSync(own, { recursive: true, force: true });
+  }
+  process.stdout.write(
+    failed === 0 ? "\nthe README's commands all work\n" : `\n${failed} commands of the README failed\n`,
+  );
+  return failed === 0;
+}
+
+async function succeeds(child: ChildProcess): Promise<boolean> {
+  const [status] = await once(child, 'exit');
+  if (status !== 0) process.stdout.write(`(exit status ${status})\n`);
+  return status === 0;
+}
+
+async function untilReady(child: ChildProcess): Promise<ChildProcess> {
+  const signal = AbortSignal.timeout(READY_TIMEOUT_MS);
+  let text = '';
+  while (!text.includes(READY)) {
+    if (child.stdout === null || child.exitCode !== null)
+      throw new Error(`it ended before it was ready: ${text}`);
+    const [chunk] = await once(child.stdout, 'data', { signal });
+    text += String(chunk);
+    process.stdout.write(String(chunk));
+  }
+  // Its later output is not read, and must not hold it up.
+  child.stdout?.resume();
+  return child;
+}
+
+/** Ctrl-C: the whole group of the terminal hears it. */
+async function interrupt(child: ChildProcess): Promise<boolean> {
+  if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGINT');
+  return child.exitCode === 0 || (await succeeds(child));
+}
+
+process.exitCode = (await walkThrough()) ? 0 : 1;
