@@ -226,9 +226,13 @@ export function loadAgentConfig(sources: ConfigSources): LoadedConfig<AgentConfi
   return loaded;
 }
 
+const BROKER_PROTOCOLS = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
+
 /** The address goes into log lines, so it must not carry a password. */
 function checkBroker(url: string): void {
   if (!URL.canParse(url)) throw new AppError('config', `broker url: '${url}' is not an address`);
+  if (!BROKER_PROTOCOLS.includes(new URL(url).protocol))
+    throw new AppError('config', `broker url: '${url}' is not MQTT; write for example mqtt://10.0.0.5:1883`);
   if (new URL(url).password !== '')
     throw new AppError('config', 'broker url: it holds a password; give it in OFA_AGENT_BROKER_PASSWORD');
 }

@@ -15,6 +15,9 @@ const NAME = 'ofa-agent';
 const CONFIG_FILE = { env: 'OFA_AGENT_CONFIG' };
 const STATUS_TIMEOUT_MS = 5_000;
 
+/** A start takes a few seconds. */
+const START_AFTER_STOP_MS = 8_000;
+
 type Flags = Readonly<Record<string, unknown>>;
 
 /** Runs the agent's program with the arguments and the environment of this process; returns the exit status. */
@@ -65,20 +68,33 @@ async function runAgent(config: AgentConfig): Promise<void> {
     // An exit would abort in native code that is still running; the outbox is durable.
     process.kill(process.pid, 'SIGKILL');
   };
+  const deps = { config, logging, onFatal, clock: systemClock, random: Math.random, newId: randomUUID };
   for (;;) {
-    const agent = await startAgent({
-      config,
-      logging,
-      onFatal,
-      clock: systemClock,
-      random: Math.random,
-      newId: randomUUID,
-    });
+    const agent = await orHungStart(startAgent(deps), stopped, onFatal);
     tellParent({ type: 'ready' });
     const reason = await Promise.race([stopped, agent.restartAsked]);
     logging.log.info(reason === undefined ? 'restarting, as the controller asked' : `${reason}: stopping`);
     await disposeInTime(agent, systemClock);
     if (reason !== undefined) return;
+  }
+}
+
+/** A stop lets a start finish first; one that does not is hung in native code, which nothing else can end. */
+async function orHungStart<T>(
+  start: Promise<T>,
+  stopped: Promise<unknown>,
+  onFatal: (error: AppError) => void,
+): Promise<T> {
+  let settled = false;
+  void stopped
+    .then(() => systemClock.sleep(START_AFTER_STOP_MS))
+    .then(() => {
+      if (!settled) onFatal(new AppError('timeout', 'the start did not end after a stop was asked for'));
+    });
+  try {
+    return await start;
+  } finally {
+    settled = true;
   }
 }
 

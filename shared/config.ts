@@ -44,7 +44,7 @@ function addFormats(): void {
         }
       },
       coerce: (value: unknown) =>
-        typeof value === 'string' ? parseQuantity(value, dimension, `'${value}'`) : value,
+        typeof value === 'string' ? parseQuantity(value, dimension, dimension) : value,
     });
   }
   convict.addFormat({

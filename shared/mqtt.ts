@@ -30,6 +30,8 @@ export interface MqttOptions {
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly publishTimeoutMs: number;
+  /** Gives up connecting when it aborts; a connection that is up is ended with `close`. */
+  readonly signal?: AbortSignal | undefined;
   readonly onMessage: (topic: string, payload: Uint8Array) => void;
 }
 
@@ -53,7 +55,10 @@ export async function connectMqtt(options: MqttOptions): Promise<MqttConnection>
   client.on('message', (topic, payload) => options.onMessage(topic, payload));
   const ended = endOf(client);
   const connected = new Promise<undefined>((resolve) => client.once('connect', () => resolve(undefined)));
+  const giveUp = (): unknown => client.end(true);
+  options.signal?.addEventListener('abort', giveUp, { once: true });
   const failure = await Promise.race([connected, ended]);
+  options.signal?.removeEventListener('abort', giveUp);
   if (failure !== undefined) {
     client.end(true);
     throw new AppError('unreachable', `broker ${options.url} does not answer`, { cause: failure });

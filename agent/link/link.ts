@@ -79,7 +79,11 @@ async function oneConnection(deps: LinkDeps, signal: AbortSignal, history: Histo
   const either = AbortSignal.any([signal, stop.signal]);
   const receiver = createReceiver(deps, history.wasUp);
   try {
-    await using connection = await connectMqtt({ ...endpointOf(deps, session), onMessage: receiver.receive });
+    await using connection = await connectMqtt({
+      ...endpointOf(deps, session),
+      signal,
+      onMessage: receiver.receive,
+    });
     deps.log.info({ url: deps.url }, 'connected to the broker');
     history.wasUp = true;
     const work = upWith(deps, { connection, session, signal: either });

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, open, rename, rm } from 'node:fs/promises';
+import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AppError, describeError } from '../../shared/errors.ts';
 import { type Family, MANIFEST_FILE, modelPath, readFamily } from '../../shared/family/read.ts';
@@ -35,7 +35,9 @@ export async function activateFamily(source: string, deps: FamilyStoreDeps): Pro
   const meta = metaOf(deps.database);
   try {
     const family = await install(source, deps);
+    const before = meta.get(ACTIVE);
     meta.set(ACTIVE, family.sha256);
+    if (before !== family.sha256) await removeAllBut(deps.stateDir, [family.sha256, before]);
     return { family, refused: undefined };
   } catch (error) {
     const refused =
@@ -53,6 +55,13 @@ export async function activateFamily(source: string, deps: FamilyStoreDeps): Pro
 
 function familyFolder(stateDir: string, sha256: string): string {
   return join(stateDir, 'families', sha256);
+}
+
+/** Keeps the family in force and the one before it, which is the way back; a device's disk is small. */
+async function removeAllBut(stateDir: string, kept: readonly (string | undefined)[]): Promise<void> {
+  const folder = join(stateDir, 'families');
+  const others = (await readdir(folder)).filter((name) => !kept.includes(name));
+  for (const name of others) await rm(join(folder, name), { recursive: true, force: true });
 }
 
 async function install(source: string, deps: FamilyStoreDeps): Promise<Family> {

@@ -194,18 +194,17 @@ export function openOutbox(options: OutboxOptions): Outbox {
     },
     redate: (wallMinusMonoMs) => sql.redate.run(wallMinusMonoMs, bootId).changes,
     knowsBoot: (boot) => sql.boot.get(boot) !== undefined,
-    totals: () => ({ ...totalsOf(database), pending: waiting }),
+    totals: () => ({ ...readTotals(sql), pending: waiting }),
   };
+}
+
+function readTotals(sql: ReturnType<typeof prepareAll>): OutboxTotals {
+  const { windows, events } = sql.totals.get() ?? { windows: 0, events: 0 };
+  const dropped = Number(sql.dropped.get()?.value ?? 0);
+  return { windows, events, dropped, pending: sql.waiting.get()?.records ?? 0 };
 }
 
 /** Totals of a state folder, also of an agent that is not running. */
 export function totalsOf(database: Sqlite): OutboxTotals {
-  const sql = prepareAll(database);
-  const { windows, events } = sql.totals.get() ?? { windows: 0, events: 0 };
-  return {
-    windows,
-    events,
-    dropped: Number(sql.dropped.get()?.value ?? 0),
-    pending: sql.waiting.get()?.records ?? 0,
-  };
+  return readTotals(prepareAll(database));
 }

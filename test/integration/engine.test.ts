@@ -6,7 +6,6 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, type EngineOptions, startEngine } from '../../agent/engine/engine.ts';
 import { argmax, confidenceOf } from '../../agent/engine/logits.ts';
-import { profilePoints } from '../../agent/engine/profile.ts';
 import { systemClock } from '../../shared/clock.ts';
 import type { AppError } from '../../shared/errors.ts';
 import type { Family } from '../../shared/family/read.ts';
@@ -109,12 +108,6 @@ describe('an engine of the bundled family', () => {
       message: 'a frame of 3 bytes, the family takes 784',
     });
   });
-
-  it('profiles a dearer level as slower', async () => {
-    const latenciesMs = await profilePoints(engine, 4, { rounds: 15, frame: FRAME });
-    expect(latenciesMs).toHaveLength(4);
-    expect(latenciesMs[3]).toBeGreaterThan(2 * (latenciesMs[0] ?? Number.NaN));
-  });
 });
 
 describe('the bounds of an engine', () => {
@@ -130,7 +123,8 @@ describe('the bounds of an engine', () => {
     for (; !state.done; turns += 1) await new Promise(setImmediate);
     const { runMs } = await inference;
     expect(runMs).toBeGreaterThan(50);
-    expect(turns).toBeGreaterThan(runMs);
+    // A blocked loop turns once or twice, however long the run takes.
+    expect(turns).toBeGreaterThan(10);
   });
 
   it('refuses a run when every slot is taken, and takes one again when there is room', async () => {

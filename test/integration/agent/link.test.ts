@@ -1,3 +1,4 @@
+import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type GoodMessage, keepLink, type LinkDeps, type Uplink } from '../../../agent/link/link.ts';
 import { systemClock } from '../../../shared/clock.ts';
@@ -229,4 +230,43 @@ describe('another agent with the same identity', () => {
     await expect.poll(() => heard.length).toBe(1);
     expect(takeovers).toEqual([]);
   });
+});
+
+test('a stop while the broker does not answer ends at once', async () => {
+  const stop = new AbortController();
+  const arrived = Promise.withResolvers<void>();
+  const silent = createServer((socket) => {
+    socket.on('error', () => undefined);
+    cleanups.push(async () => void socket.destroy());
+    arrived.resolve();
+  });
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', () => resolve()));
+  cleanups.push(async () => void silent.close());
+  const address = silent.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const running = keepLink(
+    {
+      ...AT,
+      url: `mqtt://127.0.0.1:${port}`,
+      username: undefined,
+      password: undefined,
+      bootId: BOOT,
+      clock: systemClock,
+      random: () => 0,
+      newSession: () => 'session-1',
+      log: keptLog().log,
+      backoff: { firstMs: 1, capMs: 1 },
+      isOwnBoot: () => true,
+      onMessage: () => undefined,
+      onBadMessage: () => undefined,
+      onTakeover: () => undefined,
+      whileUp: async () => undefined,
+    },
+    stop.signal,
+  );
+  await arrived.promise;
+  const startedMs = systemClock.monoMs();
+  stop.abort();
+  await running;
+  expect(systemClock.monoMs() - startedMs).toBeLessThan(2_000);
 });

@@ -155,3 +155,14 @@ test('a good one that is gone as well leaves the reason why the new one was refu
     message: expect.stringContaining(source),
   });
 });
+
+test('the family before the one in force is kept as the way back, older ones make room', async () => {
+  const first = (await activate()).family.sha256;
+  await raiseVersion();
+  const second = (await activate()).family.sha256;
+  const families = join(folder.path, 'families');
+  expect((await readdir(families)).toSorted()).toEqual([first, second].toSorted());
+  await raiseVersion();
+  const third = (await activate()).family.sha256;
+  expect((await readdir(families)).toSorted()).toEqual([second, third].toSorted());
+});
