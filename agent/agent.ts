@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import type { Clock } from '../shared/clock.ts';
-import { AppError, describeError } from '../shared/errors.ts';
+import { describeError } from '../shared/errors.ts';
+import { makeStateFolder } from '../shared/files.ts';
 import type { AgentDeps } from './agent-deps.ts';
 import { createBackground } from './background.ts';
 import type { AgentConfig } from './config.ts';
@@ -37,7 +37,7 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
   const { config, clock, logging } = deps;
   const { log } = logging;
   const bootId = deps.newId();
-  await makeStateFolder(config.state.dir);
+  makeStateFolder(config.state.dir, 0o750);
   const database = stack.adopt(openAgentDatabase(config.state.dir), (open) => {
     open.close();
   });
@@ -68,14 +68,6 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
   const { family } = serving.activation;
   log.info({ family: family.manifest.name, source: serving.frames.name, bootId }, 'agent started');
   return { restartAsked: restart.promise };
-}
-
-async function makeStateFolder(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o750 }).catch((cause: unknown) => {
-    throw new AppError('config', `state folder ${dir}: it cannot be made; name another with --state`, {
-      cause,
-    });
-  });
 }
 
 /** Lets the controller take what waits, as long as it does so. */

@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, statSync } from 'node:fs';
 import { open, rename, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { AppError, isSystemError } from './errors.ts';
 
 /** SHA-256 of a file's bytes, as lower-case hexadecimal; the file is streamed, not held in memory. */
 export async function sha256OfFile(path: string): Promise<string> {
@@ -14,6 +15,32 @@ export async function sha256OfFile(path: string): Promise<string> {
 /** SHA-256 of bytes or text, as lower-case hexadecimal. */
 export function sha256(data: Uint8Array | string): string {
   return createHash('sha256').update(data).digest('hex');
+}
+
+/**
+ * Makes the folder of a program's state, with the folders above it.
+ * @throws AppError `config` when it cannot be made, or something else has its name
+ */
+export function makeStateFolder(path: string, mode: number): void {
+  try {
+    makeLevels(resolve(path), mode);
+  } catch (cause) {
+    throw new AppError('config', `state folder ${path}: it cannot be made; name another with --state`, {
+      cause,
+    });
+  }
+}
+
+/** Level by level: Node's own recursive form turns for ever where a folder cannot have children (/proc). */
+function makeLevels(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if (isSystemError(error, 'EEXIST') && statSync(path).isDirectory()) return;
+    if (!isSystemError(error, 'ENOENT') || existsSync(dirname(path))) throw error;
+    makeLevels(dirname(path), mode);
+    mkdirSync(path, { mode });
+  }
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -1,6 +1,5 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { AppError } from '../../shared/errors.ts';
+import { makeStateFolder } from '../../shared/files.ts';
 import type { EventEnvelope } from '../../shared/protocol/event.ts';
 import type { WindowEnvelope } from '../../shared/protocol/window.ts';
 import { openSqlite, type Sqlite } from '../../shared/sqlite.ts';
@@ -48,14 +47,10 @@ export interface History extends Disposable {
 
 /**
  * Opens the history in a state folder, or makes both.
- * @throws AppError `conflict` when another controller has the folder
+ * @throws AppError `conflict` when another controller has the folder, `config` when it cannot be made
  */
 export function openHistory(stateDir: string): History {
-  try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new AppError('system', `state folder ${stateDir} cannot be made`, { cause });
-  }
+  makeStateFolder(stateDir, 0o700);
   const sqlite = openSqlite(join(stateDir, 'history.db'), {
     migrations: MIGRATIONS,
     exclusive: true,

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { sha256, sha256OfFile, writeAtomic } from '../../../shared/files.ts';
+import { makeStateFolder, sha256, sha256OfFile, writeAtomic } from '../../../shared/files.ts';
 
 let folder: string;
 
@@ -48,4 +48,19 @@ test('where the place is taken by a folder, it stays and no temporary file is le
   await expect(writeAtomic(folder, 'x')).rejects.toThrow();
   const parent = await readdir(join(folder, '..'));
   expect(parent.filter((name) => name.startsWith(`${folder.split('/').at(-1)}.`))).toEqual([]);
+});
+
+test('a state folder is made with the folders above it, and may be there already', async () => {
+  const path = join(folder, 'a', 'b', 'c');
+  makeStateFolder(path, 0o750);
+  makeStateFolder(path, 0o750);
+  expect((await stat(path)).isDirectory()).toBe(true);
+});
+
+test('a state folder that cannot be made is named in one line', async () => {
+  const file = join(folder, 'file');
+  await writeFile(file, '');
+  for (const path of [file, join(file, 'below'), '/proc/nothing', '/proc/nothing/below']) {
+    expect(() => makeStateFolder(path, 0o750)).toThrow(`state folder ${path}: it cannot be made`);
+  }
 });
