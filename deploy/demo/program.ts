@@ -134,9 +134,9 @@ async function watch({ api }: Controller, options: DemoOptions, { stopped, since
 function createLabeller(api: DemoApi): (devices: readonly ShownDevice[]) => Promise<void> {
   const labelled = new Set<string>();
   return async (devices) => {
-    for (const [index, { id }] of devices.entries()) {
+    for (const { id } of devices) {
       if (labelled.has(id)) continue;
-      await api.label(id, { site: index % 2 === 0 ? 'lab' : 'street' });
+      await api.label(id, { site: /[13579]$/.test(id) ? 'lab' : 'street' });
       labelled.add(id);
     }
   };
