@@ -21,7 +21,7 @@ async function walkThrough(): Promise<boolean> {
       stdio: ['ignore', stdout, 'inherit'],
       detached: stdout === 'pipe',
     });
-  const background: ChildProcess[] = [];
+  const background: Terminal[] = [];
   let failed = 0;
   try {
     for (const { inBackground, commands } of examplesOf(
@@ -34,7 +34,7 @@ async function walkThrough(): Promise<boolean> {
       }
     }
   } finally {
-    for (const child of background) failed += (await interrupt(child)) ? 0 : 1;
+    for (const terminal of background) failed += (await interrupt(terminal)) ? 0 : 1;
     rmSync(own, { recursive: true, force: true });
   }
   process.stdout.write(
@@ -49,25 +49,37 @@ async function succeeds(child: ChildProcess): Promise<boolean> {
   return status === 0;
 }
 
-async function untilReady(child: ChildProcess): Promise<ChildProcess> {
+/** A terminal of its own: what it has shown so far, and its end. */
+interface Terminal {
+  readonly child: ChildProcess;
+  readonly text: () => string;
+  /** Resolves when everything that writes to it has ended. */
+  readonly closed: Promise<unknown[]>;
+}
+
+async function untilReady(child: ChildProcess): Promise<Terminal> {
   const signal = AbortSignal.timeout(READY_TIMEOUT_MS);
+  const closed = once(child, 'close');
   let text = '';
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
   while (!text.includes(READY)) {
     if (child.stdout === null || child.exitCode !== null)
       throw new Error(`it ended before it was ready: ${text}`);
-    const [chunk] = await once(child.stdout, 'data', { signal });
-    text += String(chunk);
-    process.stdout.write(String(chunk));
+    await Promise.race([once(child.stdout, 'data', { signal }), closed]);
   }
-  // Its later output is not read, and must not hold it up.
-  child.stdout?.resume();
-  return child;
+  process.stdout.write(text);
+  return { child, text: () => text, closed };
 }
 
-/** Ctrl-C: the whole group of the terminal hears it. */
-async function interrupt(child: ChildProcess): Promise<boolean> {
+/** Ctrl-C, which the whole group of the terminal hears; it has to end with every window accounted for. */
+async function interrupt({ child, text, closed }: Terminal): Promise<boolean> {
   if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGINT');
-  return child.exitCode === 0 || (await succeeds(child));
+  await closed;
+  const account = text().slice(text().lastIndexOf('Stopping:'));
+  process.stdout.write(`\n^C\n${account}`);
+  return /\b0 missing\n/.test(account) && !/\b[1-9]\d* missing\n/.test(account);
 }
 
 process.exitCode = (await walkThrough()) ? 0 : 1;
