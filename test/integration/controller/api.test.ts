@@ -63,6 +63,16 @@ test('the token goes into a file that only its owner reads, when one is named', 
   expect((await fetch(`${controller.controller.apiUrl}/v1/status`, { headers })).status).toBe(200);
 });
 
+test('a token file that cannot be written is named, and a later start makes the token', async () => {
+  await using folder = await temporaryFolder();
+  const state = join(folder.path, 'state');
+  const tokenFile = join(folder.path, 'missing', 'token');
+  const failed = startController(configFor(state, { tokenFile }), { clock: systemClock, log: silentLog });
+  await expect(failed).rejects.toMatchObject({ code: 'config', message: expect.stringContaining(tokenFile) });
+  await using controller = await runController(state);
+  expect(controller.controller.token).toBeDefined();
+});
+
 test('a second controller on the same state folder is refused', async () => {
   await using folder = await temporaryFolder();
   await using _first = await runController(folder.path);
