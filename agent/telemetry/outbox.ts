@@ -194,17 +194,19 @@ export function openOutbox(options: OutboxOptions): Outbox {
     },
     redate: (wallMinusMonoMs) => sql.redate.run(wallMinusMonoMs, bootId).changes,
     knowsBoot: (boot) => sql.boot.get(boot) !== undefined,
-    totals: () => ({ ...readTotals(sql), pending: waiting }),
+    totals: () => readTotals(sql, waiting),
   };
 }
 
-function readTotals(sql: ReturnType<typeof prepareAll>): OutboxTotals {
+/** `pending` is given: counting it reads every waiting record, and a running outbox knows it. */
+function readTotals(sql: ReturnType<typeof prepareAll>, pending: number): OutboxTotals {
   const { windows, events } = sql.totals.get() ?? { windows: 0, events: 0 };
   const dropped = Number(sql.dropped.get()?.value ?? 0);
-  return { windows, events, dropped, pending: sql.waiting.get()?.records ?? 0 };
+  return { windows, events, dropped, pending };
 }
 
 /** Totals of a state folder, also of an agent that is not running. */
 export function totalsOf(database: Sqlite): OutboxTotals {
-  return readTotals(prepareAll(database));
+  const sql = prepareAll(database);
+  return readTotals(sql, sql.waiting.get()?.records ?? 0);
 }
