@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
+import { type Column, formatMs, formatPercent } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import type { Stated } from '../api/schemas.ts';
 import type { Api } from './api.ts';
 import type { Cli } from './context.ts';
-import { type Column, formatMs, formatPercent } from './format.ts';
-import { addExamples, addOutput, addTarget, type OutputOptions } from './options.ts';
+import { addExamples, addTarget } from './options.ts';
 import { requirementColumns, statedColumns, statedOf } from './stated.ts';
 import {
   BUDGET_FIELDS,

@@ -1,9 +1,9 @@
 import { text as readAll } from 'node:stream/consumers';
+import { formatSheet, type OutputFormat, type Sheet } from '../../shared/cli/format.ts';
 import { type Clock, systemClock } from '../../shared/clock.ts';
 import { type Api, createApi } from './api.ts';
 import { createClient } from './client.ts';
 import { findCredentials } from './credentials.ts';
-import { formatSheet, type OutputFormat, type Sheet } from './format.ts';
 import { askHidden } from './hidden-input.ts';
 
 /** What the commands have of the world around them. */

@@ -1,4 +1,7 @@
 import type { Command } from 'commander';
+import { type Column, printable } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { parseCount, parseDurationMs } from '../../shared/cli/values.ts';
 import { AppError, type ErrorCode } from '../../shared/errors.ts';
 import type { CommandKind, CommandResult } from '../../shared/protocol/command.ts';
 import { formatDurationMs } from '../../shared/units.ts';
@@ -6,9 +9,8 @@ import type { CommandResponse } from '../api/schemas.ts';
 import type { Api } from './api.ts';
 import type { Cli } from './context.ts';
 import { eachDevice } from './each-device.ts';
-import { type Column, printable } from './format.ts';
-import { addExamples, addOutput, type OutputOptions } from './options.ts';
-import { parseCount, parseDurationMs, parseId } from './values.ts';
+import { addExamples } from './options.ts';
+import { parseId } from './values.ts';
 
 const ANSWER_COLUMNS: readonly Column<CommandResponse>[] = [
   { head: 'DEVICE', value: (row) => row.device },

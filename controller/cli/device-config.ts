@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Settings } from '../../shared/protocol/requirement.ts';
 import type { Scope, Stated } from '../api/schemas.ts';
 import type { StatedChange } from './api.ts';
 import type { Cli } from './context.ts';
 import { eachDevice } from './each-device.ts';
-import { addExamples, addOutput, addTarget, type OutputOptions } from './options.ts';
+import { addExamples, addTarget } from './options.ts';
 import { settingsColumns, statedColumns, statedOf } from './stated.ts';
 import {
   parseFields,

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
+import { formatAge, formatLabels, formatMs, formatPercent, formatTime } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import type { DeviceDetail } from '../api/schemas.ts';
 import type { Cli } from './context.ts';
-import { formatAge, formatLabels, formatMs, formatPercent, formatTime } from './format.ts';
-import { addExamples, addOutput, type OutputOptions } from './options.ts';
+import { addExamples } from './options.ts';
 import { PROPERTY_COLUMNS, type Property } from './status.ts';
 import { parseId } from './values.ts';
 

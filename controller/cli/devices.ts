@@ -1,11 +1,19 @@
 import type { Command } from 'commander';
+import {
+  type Column,
+  formatAge,
+  formatLabels,
+  formatMs,
+  formatPercent,
+  formatTime,
+} from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import type { Device } from '../api/schemas.ts';
 import type { Cli } from './context.ts';
 import { addDeviceCommands } from './device-commands.ts';
 import { addDeviceConfig } from './device-config.ts';
 import { addDeviceShow } from './device-show.ts';
-import { type Column, formatAge, formatLabels, formatMs, formatPercent, formatTime } from './format.ts';
-import { addExamples, addOutput, type OutputOptions } from './options.ts';
+import { addExamples } from './options.ts';
 import { parseId, parseLabelWords, parseTarget, type TargetOptions } from './values.ts';
 
 /** Adds `devices` and its commands. */

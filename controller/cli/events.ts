@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
+import { type Column, formatTime } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { parseChoice, parseCount } from '../../shared/cli/values.ts';
 import { EVENT_KINDS } from '../../shared/protocol/event.ts';
 import type { EventRow } from '../api/schemas.ts';
 import type { Cli } from './context.ts';
-import { type Column, formatTime } from './format.ts';
-import { addExamples, addOutput, addTarget, type OutputOptions } from './options.ts';
-import { parseChoice, parseCount, parseTarget, parseTime, type TargetOptions } from './values.ts';
+import { addExamples, addTarget } from './options.ts';
+import { parseTarget, parseTime, type TargetOptions } from './values.ts';
 
 const KINDS = [...EVENT_KINDS, 'alarm'] as const;
 

@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
+import type { Column } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { parseInteger } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import { formatSelector, parseSelector } from '../../shared/selector.ts';
 import type { Group } from '../api/schemas.ts';
 import type { Cli } from './context.ts';
-import type { Column } from './format.ts';
-import { addExamples, addOutput, type OutputOptions } from './options.ts';
-import { parseId, parseInteger } from './values.ts';
+import { addExamples } from './options.ts';
+import { parseId } from './values.ts';
 
 const COLUMNS: readonly Column<Group>[] = [
   { head: 'NAME', value: (group) => group.name },

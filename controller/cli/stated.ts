@@ -1,6 +1,6 @@
+import { type Column, formatMs, formatPercent } from '../../shared/cli/format.ts';
 import type { Requirement, Settings } from '../../shared/protocol/requirement.ts';
 import type { Scope, Stated } from '../api/schemas.ts';
-import { type Column, formatMs, formatPercent } from './format.ts';
 import { scopeOf, type Target } from './values.ts';
 
 /** A scope as people read it. */

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
+import { type Column, formatAge, formatTime } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import type { ControllerState } from '../api/schemas.ts';
 import type { Cli } from './context.ts';
-import { type Column, formatAge, formatTime } from './format.ts';
-import { addExamples, addOutput, type OutputOptions } from './options.ts';
+import { addExamples } from './options.ts';
 
 /** One line of a list of properties. */
 export interface Property {

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
+import { type Column, formatBar, formatTime } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { parseChoice, parseDurationMs } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Metric, TelemetryAnswer, TelemetryQuery } from '../api/schemas.ts';
 import type { Cli } from './context.ts';
-import { type Column, formatBar, formatTime } from './format.ts';
-import { addExamples, addOutput, addTarget, type OutputOptions } from './options.ts';
-import { parseChoice, parseDurationMs, parseTarget, parseTime, type TargetOptions } from './values.ts';
+import { addExamples, addTarget } from './options.ts';
+import { parseTarget, parseTime, type TargetOptions } from './values.ts';
 
 /** What each metric tells, for the help; the type keeps it complete. */
 const METRIC_HELP = {

@@ -1,3 +1,4 @@
+import { parseChoice, parseDurationMs, parseFraction } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import { isId } from '../../shared/protocol/ids.ts';
 import { LOG_LEVELS, type Requirement, type Settings } from '../../shared/protocol/requirement.ts';
@@ -59,39 +60,6 @@ export function parseTime(text: string, now: number, what: string): number {
   const ago = parseQuantity(text, 'duration', what);
   if (ago < 0 || ago > now) throw new AppError('usage', `${what}: '${text}' is not in the past`);
   return Math.round(now - ago);
-}
-
-/** A duration above zero. */
-export function parseDurationMs(text: string, what: string): number {
-  const ms = parseQuantity(text, 'duration', what);
-  if (ms > 0) return ms;
-  throw new AppError('usage', `${what}: '${text}' is not above zero`);
-}
-
-/** A share between none and all. */
-export function parseFraction(text: string, what: string): number {
-  const fraction = parseQuantity(text, 'fraction', what);
-  if (fraction >= 0 && fraction <= 1) return fraction;
-  throw new AppError('usage', `${what}: '${text}' is not between 0 and 1; write for example 0.92 or 92%`);
-}
-
-/** A whole number above zero. */
-export function parseCount(text: string, what: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new AppError('usage', `${what}: '${text}' is not a whole number above zero`);
-}
-
-/** A whole number. */
-export function parseInteger(text: string, what: string): number {
-  if (/^-?\d{1,9}$/.test(text)) return Number(text);
-  throw new AppError('usage', `${what}: '${text}' is not a whole number`);
-}
-
-/** One of a few words. */
-export function parseChoice<W extends string>(text: string, words: readonly W[], what: string): W {
-  const word = words.find((each) => each === text);
-  if (word !== undefined) return word;
-  throw new AppError('usage', `${what}: '${text}' is not one of ${words.join(', ')}`);
 }
 
 /** The budget's fields as options and words name them. */

@@ -7,7 +7,7 @@ import {
   formatPercent,
   formatSheet,
   printable,
-} from '../../../controller/cli/format.ts';
+} from '../../../shared/cli/format.ts';
 
 interface Row {
   readonly id: string;

@@ -2,15 +2,14 @@ import { describe, expect, it } from 'vitest';
 import {
   BUDGET_FIELDS,
   parseBudget,
-  parseCount,
   parseFields,
-  parseFraction,
   parseLabelWords,
   parseSettingWords,
   parseTarget,
   parseTime,
   scopeOf,
 } from '../../../controller/cli/values.ts';
+import { parseCount, parseFraction } from '../../../shared/cli/values.ts';
 
 const NOW = Date.parse('2026-05-01T12:00:00Z');
 

@@ -1,0 +1,35 @@
+import { AppError } from '../errors.ts';
+import { parseQuantity } from '../units.ts';
+
+/** A duration above zero. */
+export function parseDurationMs(text: string, what: string): number {
+  const ms = parseQuantity(text, 'duration', what);
+  if (ms > 0) return ms;
+  throw new AppError('usage', `${what}: '${text}' is not above zero`);
+}
+
+/** A share between none and all. */
+export function parseFraction(text: string, what: string): number {
+  const fraction = parseQuantity(text, 'fraction', what);
+  if (fraction >= 0 && fraction <= 1) return fraction;
+  throw new AppError('usage', `${what}: '${text}' is not between 0 and 1; write for example 0.92 or 92%`);
+}
+
+/** A whole number above zero. */
+export function parseCount(text: string, what: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new AppError('usage', `${what}: '${text}' is not a whole number above zero`);
+}
+
+/** A whole number. */
+export function parseInteger(text: string, what: string): number {
+  if (/^-?\d{1,9}$/.test(text)) return Number(text);
+  throw new AppError('usage', `${what}: '${text}' is not a whole number`);
+}
+
+/** One of a few words. */
+export function parseChoice<W extends string>(text: string, words: readonly W[], what: string): W {
+  const word = words.find((each) => each === text);
+  if (word !== undefined) return word;
+  throw new AppError('usage', `${what}: '${text}' is not one of ${words.join(', ')}`);
+}
