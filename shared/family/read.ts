@@ -20,8 +20,13 @@ export interface Family {
 }
 
 /** Where a level's model lies in a family's folder. */
-export function modelPath(folder: string, level: Level): string {
-  return join(folder, 'blobs', `${level.model.sha256}.onnx`);
+export function modelPath(folder: string, { model }: Pick<Level, 'model'>): string {
+  return join(folder, 'blobs', `${model.sha256}.onnx`);
+}
+
+/** Where the recipe of a level lies in a family's folder. */
+export function recipePath(folder: string, recipe: NonNullable<Level['recipe']>): string {
+  return join(folder, 'blobs', `${recipe.sha256}.recipe`);
 }
 
 /**

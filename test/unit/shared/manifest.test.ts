@@ -92,7 +92,18 @@ describe('a manifest', () => {
   test('is refused when its levels are not in order of cost', async () => {
     const manifest = await bundledManifest();
     expect(() => parse({ ...manifest, levels: manifest.levels.toReversed() }, 'family')).toThrow(
-      'family: levels are not in order of cost, cheapest first',
+      'family: levels are not in order of cost, cheapest first: level 1 has',
+    );
+  });
+
+  test('goes by latency where every level states one: an int8 level may do more and be quicker', async () => {
+    const manifest = await bundledManifest();
+    const levels = manifest.levels
+      .toReversed()
+      .map((level, index) => ({ ...level, precision: 'int8', latencyMs: 1 + index }));
+    expect(parse({ ...manifest, levels }, 'family').levels).toHaveLength(levels.length);
+    expect(() => parse({ ...manifest, levels: levels.toReversed() }, 'family')).toThrow(
+      'level 1 has 3 ms, level 0 has 4',
     );
   });
 
