@@ -10,10 +10,36 @@ export function onnxRuntimeVersion(): string {
   return env.versions.node ?? env.versions.common;
 }
 
+/** Errors of the library only: its warnings go to stderr past the program's log. */
+const LOG_ERRORS_ONLY = 3;
+
+/**
+ * Options of a session that serves.
+ * @param providers in the order of preference; one that the library does not have throws at creation, even
+ * when another stands behind it
+ * @param threads intra-op threads
+ */
+export function servingOptions(providers: readonly string[], threads: number): SessionOptions {
+  return {
+    executionProviders: [...providers],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: LOG_ERRORS_ONLY,
+    // The threads of one session would go on spinning after its run, against those of the next one.
+    ...(threads > 1 ? { extra: { session: { force_spinning_stop: '1' } } } : {}),
+  };
+}
+
 /**
  * Creates a session from a model file. It blocks the calling thread for tens of milliseconds, as a run does:
  * call it where that does no harm.
  */
 export async function createSession(path: string, options: SessionOptions): Promise<Session> {
   return await InferenceSession.create(path, options);
+}
+
+/** Creates a session from a model's bytes, which the library copies. Blocks as `createSession` does. */
+export async function createSessionFromBytes(model: Uint8Array, options: SessionOptions): Promise<Session> {
+  return await InferenceSession.create(model, options);
 }

@@ -1,13 +1,10 @@
 import { AppError, describeError } from '../../shared/errors.ts';
-import { createSession, type Session, type SessionOptions } from '../../shared/onnx.ts';
+import { createSession, type Session, servingOptions } from '../../shared/onnx.ts';
 import type { ProcessingElement } from '../../shared/protocol/window.ts';
 import { type LevelSpec, type ModelSet, nameOfPoint, type TensorSpec } from './protocol.ts';
 
 /** A provider that the library does not have throws at creation, even when another stands behind it. */
 const PROVIDERS: Record<ProcessingElement, readonly string[]> = { cpu: ['cpu'], gpu: ['cuda', 'cpu'] };
-
-/** Errors of the library only: its warnings go to stderr past the program's log. */
-const LOG_ERRORS_ONLY = 3;
 
 type ValueMetadata = Session['inputMetadata'][number];
 
@@ -18,7 +15,7 @@ type ValueMetadata = Session['inputMetadata'][number];
 export async function openPoint(point: LevelSpec, models: ModelSet): Promise<Session> {
   let session: Session;
   try {
-    session = await createSession(point.modelPath, optionsOf(point, models.threads));
+    session = await createSession(point.modelPath, servingOptions(PROVIDERS[point.pe], models.threads));
   } catch (cause) {
     throw new AppError('invalid', `${nameOfPoint(point)}: cannot be loaded: ${describeError(cause)}`, {
       cause,
@@ -31,18 +28,6 @@ export async function openPoint(point: LevelSpec, models: ModelSet): Promise<Ses
   if (wrong === undefined) return session;
   await session.release();
   throw new AppError('invalid', `${nameOfPoint(point)}: ${wrong}`);
-}
-
-function optionsOf({ pe }: LevelSpec, threads: number): SessionOptions {
-  return {
-    executionProviders: [...PROVIDERS[pe]],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: 'all',
-    logSeverityLevel: LOG_ERRORS_ONLY,
-    // The threads of one session would go on spinning after its run, against those of the next one.
-    ...(threads > 1 ? { extra: { session: { force_spinning_stop: '1' } } } : {}),
-  };
 }
 
 function problemOf(

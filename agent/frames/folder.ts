@@ -1,11 +1,8 @@
-import type { Dirent } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { extname, join } from 'node:path';
-import { AppError, describeError, invariant } from '../../shared/errors.ts';
-import { decodeImage } from './decode.ts';
+import { join } from 'node:path';
+import { invariant } from '../../shared/errors.ts';
+import { decodeImage } from '../../shared/images/decode.ts';
+import { labelFinder, listImageFolder, noImageIn } from '../../shared/images/folder.ts';
 import type { Frame, FrameShape, FrameSource } from './source.ts';
-
-const IMAGE_EXTENSIONS = new Set(['.png', '.jpg', '.jpeg', '.webp', '.gif', '.tif', '.tiff', '.avif']);
 
 export interface FolderSourceOptions {
   readonly folder: string;
@@ -29,44 +26,18 @@ interface ImageFile {
  */
 export async function openFolderSource(options: FolderSourceOptions): Promise<FrameSource> {
   const { folder, labels, offset = 0 } = options;
-  const files: ImageFile[] = [];
-  for (const entry of await list(folder)) {
-    if (isImage(entry)) files.push({ name: entry.name, label: undefined });
-    if (!entry.isDirectory()) continue;
-    const label = labelOf(entry.name, labels);
-    const images = (await list(join(folder, entry.name))).filter(isImage);
-    files.push(...images.map(({ name }) => ({ name: join(entry.name, name), label })));
+  const { images, folders } = await listImageFolder(folder);
+  const files: ImageFile[] = images.map((name) => ({ name, label: undefined }));
+  const findLabel = labelFinder(labels);
+  for (const subFolder of folders) {
+    const index = findLabel(subFolder);
+    const label = index < 0 ? undefined : index;
+    const found = await listImageFolder(join(folder, subFolder));
+    files.push(...found.images.map((name) => ({ name: join(subFolder, name), label })));
   }
-  if (files.length === 0) {
-    const kinds = [...IMAGE_EXTENSIONS].join(' ');
-    throw new AppError('config', `${folder}: there is no image in it or its sub-folders (${kinds})`);
-  }
+  if (files.length === 0) throw noImageIn(folder);
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   return new FolderSource(files, { ...options, offset });
-}
-
-async function list(folder: string): Promise<Dirent[]> {
-  try {
-    return await readdir(folder, { withFileTypes: true });
-  } catch (cause) {
-    throw new AppError('config', `${folder}: cannot be read as a folder of images: ${describeError(cause)}`, {
-      cause,
-    });
-  }
-}
-
-function isImage(entry: Dirent): boolean {
-  return !entry.isDirectory() && IMAGE_EXTENSIONS.has(extname(entry.name).toLowerCase());
-}
-
-function labelOf(folderName: string, labels: readonly string[]): number | undefined {
-  const index = labels.findIndex((label) => plain(label) === plain(folderName));
-  return index < 0 ? undefined : index;
-}
-
-/** A label as it may stand in a file's name: `T-shirt/top` is `t-shirt-top`, `Ankle boot` is `ankle_boot`. */
-function plain(name: string): string {
-  return name.toLowerCase().replace(/[/\s_-]+/g, '-');
 }
 
 class FolderSource implements FrameSource {

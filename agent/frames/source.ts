@@ -1,5 +1,7 @@
+import type { ImageShape } from '../../shared/images/decode.ts';
+
 /** [height, width, channels] of the family's frames. */
-export type FrameShape = readonly [height: number, width: number, channels: number];
+export type FrameShape = ImageShape;
 
 /** One image, decoded to the family's size. */
 export interface Frame {

@@ -1,8 +1,8 @@
 import type { Clock } from '../../shared/clock.ts';
 import { describeError } from '../../shared/errors.ts';
+import { argmax } from '../../shared/logits.ts';
 import type { Requirement } from '../../shared/protocol/requirement.ts';
 import type { Engine } from '../engine/engine.ts';
-import { argmax } from '../engine/logits.ts';
 import type { Frame, FrameSource } from '../frames/source.ts';
 import {
   DEFAULT_MISS_SHARE,

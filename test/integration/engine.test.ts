@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, type EngineOptions, startEngine } from '../../agent/engine/engine.ts';
-import { argmax, confidenceOf } from '../../agent/engine/logits.ts';
+import { argmax, confidenceOf } from '../../shared/logits.ts';
 import { systemClock } from '../../shared/clock.ts';
 import type { AppError } from '../../shared/errors.ts';
 import type { Family } from '../../shared/family/read.ts';

@@ -14,6 +14,10 @@ interface Room {
 const ROOMS: readonly Room[] = [
   { room: 'shared/', may: [] },
   { room: 'models/', may: ['shared/'] },
+  { room: 'models/ofa/', may: ['shared/'] },
+  { room: 'models/checkpoint/', may: ['shared/', 'models/ofa/'] },
+  { room: 'models/datasets/', may: ['shared/'] },
+  { room: 'models/plot/', may: ['shared/'] },
 
   { room: 'agent/', may: ['shared/', 'models/ofa/'] },
   { room: 'agent/engine/', may: ['shared/'] },
@@ -41,7 +45,8 @@ const VENDORS: Readonly<Record<string, RegExp>> = {
   pino: /^shared\/log\.ts$/,
   '@datadog/sketches-js': /^shared\/sketch\.ts$/,
   'node-cron': /^(controller|agent)\/schedule\.ts$/,
-  sharp: /^agent\/frames\/decode\.ts$/,
+  sharp: /^shared\/images\/decode\.ts$/,
+  'onnx-proto': /^models\/ofa\/onnx\/proto\.ts$/,
   aedes: /^controller\/broker\//,
 };
 

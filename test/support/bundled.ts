@@ -1,5 +1,8 @@
 import { join } from 'node:path';
 import type { LevelSpec } from '../../agent/engine/protocol.ts';
+import { backbonePath } from '../../models/bundled.ts';
+import { readCheckpoint } from '../../models/checkpoint/read.ts';
+import { type Backbone, backboneOf } from '../../models/ofa/backbone.ts';
 import { type Family, modelPath, readFamily } from '../../shared/family/read.ts';
 import { readMaybeGzip } from '../../shared/images/gzip.ts';
 import { parseIdxImages, parseIdxLabels } from '../../shared/images/idx.ts';
@@ -34,4 +37,10 @@ export async function bundledImages(count: number): Promise<{ pixels: Uint8Array
     pixels: images.pixels.subarray(index * bytes, (index + 1) * bytes),
     label,
   }));
+}
+
+/** The backbone that comes with the package. */
+export async function bundledBackbone(): Promise<Backbone> {
+  const path = backbonePath('fashion-mnist');
+  return backboneOf(await readCheckpoint(path), { what: path });
 }

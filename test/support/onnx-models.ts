@@ -93,11 +93,9 @@ function ints(name: string, values: number[]): AttributeSpec {
   return { name, type: AttributeType.INTS, ints: values };
 }
 
-function valueInfo(name: string, elemType: number, shape: readonly number[]) {
-  return {
-    name,
-    type: { tensorType: { elemType, shape: { dim: shape.map((dimValue) => ({ dimValue })) } } },
-  };
+function valueInfo(name: string, elemType: number, shape: readonly (number | string)[]) {
+  const dim = shape.map((size) => (typeof size === 'string' ? { dimParam: size } : { dimValue: size }));
+  return { name, type: { tensorType: { elemType, shape: { dim } } } };
 }
 
 function floats(name: string, dims: number[], data: Float32Array) {
@@ -106,4 +104,87 @@ function floats(name: string, dims: number[], data: Float32Array) {
 
 function int64s(name: string, values: number[]) {
   return { name, dims: [values.length], dataType: DataType.INT64, int64Data: values };
+}
+
+/** A small convolutional classifier of floats, as people bring them along. */
+export interface FloatSpec {
+  readonly inputName?: string;
+  readonly outputName?: string;
+  /** Name of the convolution's result, and of the value in the branch. */
+  readonly innerNames?: readonly [string, string];
+  /** Sizes of the input; a name is an open one. NCHW, unless the last one is the channels. */
+  readonly shape?: readonly (number | string)[];
+  readonly layout?: 'NCHW' | 'NHWC';
+  readonly outputShape?: readonly (number | string)[];
+  readonly opset?: number;
+  readonly softmax?: boolean;
+  /** Puts an If behind the convolution whose branches take its result from outside. */
+  readonly branch?: boolean;
+  /** Declares the constants as inputs too, as old exporters do. */
+  readonly declareConstants?: boolean;
+}
+
+const FEATURES = 4;
+const YES = { name: 'yes', dims: [], dataType: DataType.BOOL, int32Data: [1] };
+
+/** The model as a message, for a test to change before it encodes it. */
+export function floatClassifier(spec: FloatSpec = {}): onnxProto.onnx.IModelProto {
+  const { inputName = 'input', outputName = 'output', innerNames = ['maps', 'inner'], opset = 17 } = spec;
+  const { shape = [1, 3, 8, 8], layout = 'NCHW', outputShape = ['N', 5], softmax = false } = spec;
+  const channels = Number(layout === 'NCHW' ? shape[1] : shape[3]);
+  const classes = Number(outputShape[1]);
+  const [maps, inner] = innerNames;
+  const initializer = [
+    floats('kernel', [FEATURES, channels, 3, 3], spread(FEATURES * channels * 9)),
+    floats('weights', [FEATURES, classes], spread(FEATURES * classes)),
+  ];
+  const planes = layout === 'NCHW' ? inputName : 'planes';
+  const features = spec.branch ? 'chosen' : maps;
+  const scores = softmax ? 'scores' : outputName;
+  const declared = initializer.map(({ name, dims }) => valueInfo(name, DataType.FLOAT, dims));
+  return {
+    irVersion: 8,
+    producerName: 'ofa-fleet-test',
+    opsetImport: [{ domain: '', version: opset }],
+    graph: {
+      name: 'classifier',
+      input: [valueInfo(inputName, DataType.FLOAT, shape), ...(spec.declareConstants ? declared : [])],
+      output: [valueInfo(outputName, DataType.FLOAT, outputShape)],
+      initializer: spec.branch ? [...initializer, YES] : initializer,
+      node: [
+        ...(layout === 'NHWC' ? [node('Transpose', [inputName], planes, [ints('perm', [0, 3, 1, 2])])] : []),
+        node('Conv', [planes, 'kernel'], maps, [ints('pads', [1, 1, 1, 1])]),
+        ...(spec.branch ? [branch(maps, inner, features)] : []),
+        node('Relu', [features], 'active'),
+        node('GlobalAveragePool', ['active'], 'pooled'),
+        node('Flatten', ['pooled'], 'flat'),
+        node('Gemm', ['flat', 'weights'], scores),
+        ...(softmax ? [node('Softmax', [scores], outputName)] : []),
+      ],
+    },
+  };
+}
+
+/** Bytes of a model that a test has made. */
+export function encodeModel(model: onnxProto.onnx.IModelProto): Uint8Array {
+  return onnx.ModelProto.encode(model).finish();
+}
+
+/** If yes then the value from outside, halved, else the value itself. */
+function branch(outer: string, inner: string, output: string) {
+  const body = (name: string, graph: Pick<onnxProto.onnx.IGraphProto, 'node' | 'initializer'>) => ({
+    name,
+    type: AttributeType.GRAPH,
+    g: { ...graph, name, output: [{ name: inner, type: { tensorType: { elemType: DataType.FLOAT } } }] },
+  });
+  const two = floats('two', [], Float32Array.of(2));
+  return node('If', ['yes'], output, [
+    body('then_branch', { node: [node('Div', [outer, 'two'], inner)], initializer: [two] }),
+    body('else_branch', { node: [node('Identity', [outer], inner)], initializer: [] }),
+  ]);
+}
+
+/** Numbers of either sign that are not small. */
+function spread(count: number): Float32Array {
+  return Float32Array.from({ length: count }, (_, index) => Math.sin(index * index + 1));
 }

@@ -1,0 +1,108 @@
+/**
+ * The process in which models are measured: what they add to memory can only be told where nothing else
+ * was, and native code may crash or hang there without harm.
+ */
+import { systemClock } from '../../shared/clock.ts';
+import { describeError, invariant } from '../../shared/errors.ts';
+import { createSessionFromBytes, servingOptions, Tensor } from '../../shared/onnx.ts';
+import { openPowerMeter } from '../../shared/power/open.ts';
+import { energyPerInference } from './energy.ts';
+import type {
+  Footprint,
+  FootprintTask,
+  FromProfiler,
+  Measured,
+  MeasureTask,
+  ProfileTask,
+} from './protocol.ts';
+import { openRunner, type Runner } from './runner.ts';
+import { measureInTurns, pacer } from './turns.ts';
+
+/** An identity of one float: the library sets itself up with the first session, whatever its model. */
+const TINY_MODEL = 'CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0=';
+/** The first runs take the memory that the session then keeps. */
+const FIRST_RUNS = 3;
+
+const clock = systemClock;
+const orphaned = new AbortController();
+
+process.once('message', (task: ProfileTask) => {
+  void report(task);
+});
+// The parent is gone: nobody waits for the figures.
+process.once('disconnect', () => orphaned.abort());
+
+async function report(task: ProfileTask): Promise<void> {
+  try {
+    if (task.kind === 'footprint') await tell({ kind: 'footprint', footprint: await footprintOf(task) });
+    else await tell({ kind: 'measured', measured: await measure(task) });
+  } catch (error) {
+    if (orphaned.signal.aborted) return;
+    await tell({ kind: 'failed', message: describeError(error) });
+  }
+  process.disconnect();
+}
+
+/** Resolves when the message has been handed to the system: a crash right after does not swallow it. */
+function tell(message: FromProfiler): Promise<void> {
+  return new Promise((resolve, reject) => {
+    invariant(process.send, 'the profiler is started as a child process');
+    process.send(message, undefined, {}, (error) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+async function footprintOf(task: FootprintTask): Promise<Footprint> {
+  const tiny = await createSessionFromBytes(
+    Buffer.from(TINY_MODEL, 'base64'),
+    servingOptions(['cpu'], task.threads),
+  );
+  await tiny.run({ x: new Tensor('float32', new Float32Array(1), [1]) });
+  const before = residentBytes();
+  const startMs = clock.monoMs();
+  const { run } = await openRunner(task.model, task);
+  const createMs = clock.monoMs() - startMs;
+  for (let turn = 0; turn < FIRST_RUNS; turn += 1) await run(turn);
+  return { createMs, residentBytes: Math.max(0, residentBytes() - before) };
+}
+
+/** Without what JavaScript has left lying about; the parent starts this process so that `gc` is there. */
+function residentBytes(): number {
+  globalThis.gc?.();
+  return process.memoryUsage.rss();
+}
+
+async function measure(task: MeasureTask): Promise<Measured[]> {
+  const { rounds, warmUp, periodMs } = task;
+  const { signal } = orphaned;
+  const runners: Runner[] = [];
+  for (const model of task.models) {
+    await tell({ kind: 'progress', text: `opening ${model.name} on ${model.pe}` });
+    runners.push(await openRunner(model, task));
+  }
+  const latenciesMs = await measureInTurns(
+    runners.map(({ run }) => run),
+    {
+      rounds,
+      warmUp,
+      pace: pacer(clock, periodMs, signal),
+      clock,
+      signal,
+      onRound: async () => await tell({ kind: 'progress', text: 'latency' }),
+    },
+  );
+  const meter = await openPowerMeter(task.sysRoot);
+  const measured: Measured[] = [];
+  for (const [index, { run }] of runners.entries()) {
+    await tell({ kind: 'progress', text: `energy of ${task.models[index]?.name}` });
+    const energy = await energyPerInference({
+      meter,
+      run,
+      pace: pacer(clock, periodMs, signal),
+      windowMs: task.energyWindowMs,
+      clock,
+      signal,
+    });
+    measured.push({ latenciesMs: latenciesMs[index] ?? [], energy });
+  }
+  return measured;
+}

@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import { preprocessor } from '../../../models/evaluate/preprocess.ts';
+import { standardErrorOf, wilsonInterval } from '../../../models/evaluate/proportion.ts';
+import { Tally } from '../../../models/evaluate/tally.ts';
+
+describe('the answers of a model', () => {
+  it('are counted in whole, by class, and with their neighbours', () => {
+    const tally = new Tally(6, 4);
+    tally.add(Float32Array.of(9, 0, 0, 0, 0, 0), 0);
+    tally.add(Float32Array.of(9, 8, 7, 6, 5, 4), 4);
+    tally.add(Float32Array.of(9, 8, 7, 6, 5, 4), 5);
+    tally.add(Float32Array.of(0, 0, 0, 9, 0, 0), 0);
+    const { predictions, perClass, ...evaluation } = tally.result(['zero', 'one']);
+    expect(evaluation).toMatchObject({ count: 4, correct: 1, accuracy: 0.25, top5: 0.75, nonFinite: 0 });
+    expect(predictions).toEqual(Uint8Array.of(0, 0, 0, 3));
+    expect(perClass[0]).toEqual({ label: 'zero', count: 2, accuracy: 0.5 });
+    expect(perClass[1]).toEqual({ label: 'one', count: 0, accuracy: null });
+    expect(perClass[4]).toEqual({ label: '4', count: 1, accuracy: 0 });
+  });
+
+  it('that are not finite are wrong, and told', () => {
+    const tally = new Tally(2, 2);
+    tally.add(Float32Array.of(Number.NaN, 1), 1);
+    tally.add(Float32Array.of(0, 0), 0);
+    expect(tally.result()).toMatchObject({ correct: 1, nonFinite: 1, meanConfidence: 0.5 });
+    expect(tally.result().predictions).toEqual(Uint8Array.of(2, 0));
+    expect(tally.result().top5).toBeUndefined();
+  });
+
+  it('fit their array, with room for "not finite"', () => {
+    const kinds = [255, 256, 65_535, 65_536].map((classes) => new Tally(classes, 0).result().predictions);
+    expect(kinds.map((kind) => kind.BYTES_PER_ELEMENT)).toEqual([1, 2, 2, 4]);
+  });
+});
+
+describe('the uncertainty of an accuracy', () => {
+  it('is the binomial standard error', () => {
+    expect(standardErrorOf(9_097, 10_000)).toBeCloseTo(0.002866, 6);
+    expect(standardErrorOf(5, 5)).toBe(0);
+  });
+
+  // Newcombe, Statistics in Medicine 17 (1998), table I: method 3, Wilson's score without correction.
+  test.each([
+    [81, 263, 0.2553, 0.3662],
+    [15, 148, 0.0624, 0.1605],
+    [0, 20, 0, 0.1611],
+    [1, 29, 0.0061, 0.1718],
+  ])('of %d in %d is %f to %f', (correct, count, low, high) => {
+    const interval = wilsonInterval(correct, count);
+    expect(interval[0]).toBeCloseTo(low, 4);
+    expect(interval[1]).toBeCloseTo(high, 4);
+  });
+
+  test('the interval holds the accuracy and lies within 0 and 1', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 10_000 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (count, p) => {
+          const correct = Math.round(p * count);
+          const [low, high] = wilsonInterval(correct, count);
+          expect(low).toBeGreaterThanOrEqual(0);
+          expect(high).toBeLessThanOrEqual(1);
+          expect(low).toBeLessThanOrEqual(correct / count + 1e-12);
+          expect(high).toBeGreaterThanOrEqual(correct / count - 1e-12);
+        },
+      ),
+    );
+  });
+});
+
+describe('preparing a frame', () => {
+  const plain = { mean: [0], std: [1 / 255] };
+
+  function prepared(frame: Uint8Array, shape: readonly [number, number, number], r: number, how = plain) {
+    const into = new Float32Array(shape[2] * r * r);
+    preprocessor(shape, r, how)(frame, into);
+    return into;
+  }
+
+  it('keeps the pixels of a square of the same size, channels first, normalised', () => {
+    const frame = Uint8Array.of(0, 255, 51, 102, 153, 204, 10, 20);
+    expect([...prepared(frame, [2, 2, 2], 2, { mean: [0, 0], std: [1 / 255, 1 / 255] })]).toEqual(
+      [0, 51, 153, 10, 255, 102, 204, 20].map((value) => expect.closeTo(value, 3)),
+    );
+    const [first] = prepared(Uint8Array.of(51), [1, 1, 1], 1, { mean: [0.5], std: [0.25] });
+    expect(first).toBeCloseTo((0.2 - 0.5) / 0.25, 6);
+  });
+
+  it('takes its source between half-pixel centres, clamped to the edge, without rounding', () => {
+    // s = (i + 0.5) * 2 / 4 - 0.5 = -0.25, 0.25, 0.75, 1.25.
+    const [row = []] = [[...prepared(Uint8Array.of(0, 1, 0, 1), [2, 2, 1], 4).subarray(0, 4)]];
+    expect(row).toEqual([0, 0.25, 0.75, 1].map((value) => expect.closeTo(value, 6)));
+  });
+
+  test('a slope stays a slope of the same steepness, whatever the sizes', () => {
+    const sizes = fc.integer({ min: 2, max: 30 });
+    fc.assert(
+      fc.property(
+        sizes,
+        sizes,
+        sizes,
+        fc.integer({ min: 0, max: 4 }),
+        fc.integer({ min: 0, max: 4 }),
+        (height, width, r, a, b) => {
+          const frame = Uint8Array.from(
+            { length: height * width },
+            (_, at) => a * (at % width) + b * Math.floor(at / width),
+          );
+          const result = prepared(frame, [height, width, 1], r);
+          const place = (index: number, size: number) =>
+            Math.min(Math.max(((index + 0.5) * size) / r - 0.5, 0), size - 1);
+          for (const [at, value] of result.entries()) {
+            expect(value).toBeCloseTo(a * place(at % r, width) + b * place(Math.floor(at / r), height), 3);
+          }
+        },
+      ),
+    );
+  });
+
+  it('is refused for another number of channels', () => {
+    expect(() => preprocessor([2, 2, 3], 2, plain)).toThrow(
+      /mean has 1 and std 1 values, images have 3 channels/,
+    );
+  });
+});

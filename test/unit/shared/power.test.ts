@@ -1,0 +1,198 @@
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import { summedRails } from '../../../shared/power/ina3221.ts';
+import type { PowerMeter } from '../../../shared/power/meter.ts';
+import { openPowerMeter } from '../../../shared/power/open.ts';
+import { counted } from '../../../shared/power/rapl.ts';
+import { temporaryFolder } from '../../support/temp.ts';
+
+/** Files by their paths below the root; null makes one that cannot be read (a folder in its place). */
+type Tree = Readonly<Record<string, string | null>>;
+
+async function plant(root: string, tree: Tree): Promise<void> {
+  for (const [path, content] of Object.entries(tree)) {
+    await mkdir(join(root, content === null ? path : dirname(path)), { recursive: true });
+    if (content !== null) await writeFile(join(root, path), `${content}\n`);
+  }
+}
+
+async function opened(root: string): Promise<PowerMeter> {
+  const meter = await openPowerMeter(root);
+  if ('unavailable' in meter) throw new Error(meter.unavailable);
+  return meter;
+}
+
+/** A chip as JetPack 4 shows it. */
+function iio(device: string, rails: Readonly<Record<string, string>>): Tree {
+  const folder = `bus/i2c/devices/${device}`;
+  const files = Object.entries(rails).flatMap(([label, milliwatts], index) => [
+    [`${folder}/iio:device0/rail_name_${index}`, label],
+    [`${folder}/iio:device0/in_power${index}_input`, milliwatts],
+  ]);
+  return { [`${folder}/name`]: 'ina3221x', ...Object.fromEntries(files) };
+}
+
+/** A chip as JetPack 5 and later show it: millivolts and milliamperes of each rail, from channel 1. */
+function hwmon(
+  device: string,
+  index: number,
+  rails: readonly (readonly [label: string, mv: string | null, ma: string | null])[],
+): Tree {
+  const folder = `bus/i2c/devices/${device}`;
+  const files = rails.flatMap(([label, mv, ma], place) => [
+    [`${folder}/hwmon/hwmon${index}/in${place + 1}_label`, label],
+    [`${folder}/hwmon/hwmon${index}/in${place + 1}_input`, mv],
+    [`${folder}/hwmon/hwmon${index}/curr${place + 1}_input`, ma],
+  ]);
+  return { [`${folder}/name`]: 'ina3221', ...Object.fromEntries(files) };
+}
+
+const NANO = iio('6-0040', { POM_5V_IN: '2100', POM_5V_GPU: '40', POM_5V_CPU: '700' });
+const TX2 = {
+  ...iio('0-0040', { VDD_SYS_GPU: '150', VDD_SYS_SOC: '500', VDD_4V0_WIFI: '19' }),
+  ...iio('0-0041', { VDD_IN: '4321', VDD_SYS_CPU: '300', VDD_SYS_DDR: '400' }),
+};
+const AGX_XAVIER = {
+  ...iio('1-0040', { GPU: '1000', CPU: '2000', SOC: '3000' }),
+  ...iio('1-0041', { CV: '100', VDDRQ: '200', SYS5V: '400' }),
+};
+const ORIN_NANO = {
+  ...hwmon('1-0040', 3, [
+    ['VDD_IN', '5000', '1400'],
+    ['VDD_CPU_GPU_CV', '5000', '200'],
+    ['VDD_SOC', '5000', '300'],
+  ]),
+  'bus/i2c/devices/1-0040/hwmon/hwmon3/in7_label': 'sum of shunt voltages',
+  'bus/i2c/devices/1-0040/hwmon/hwmon3/in7_input': '99999',
+};
+const AGX_ORIN = {
+  ...hwmon('1-0040', 4, [
+    ['VDD_GPU_SOC', '20000', '100'],
+    ['VDD_CPU_CV', '20000', '50'],
+    ['VIN_SYS_5V0', '5000', '800'],
+  ]),
+  // Its last two channels measure nothing, and one of them cannot even be read.
+  ...hwmon('1-0041', 2, [
+    ['NC', '0', null],
+    ['VDDQ_VDD2_1V8AO', '5000', '200'],
+    ['NC', null, null],
+  ]),
+  'bus/i2c/devices/0-0050/name': '24c02',
+};
+
+describe('a Jetson', () => {
+  test.each<[string, Tree, string, number]>([
+    ['Nano, JetPack 4', NANO, 'INA3221 POM_5V_IN', 2.1],
+    ['TX2, JetPack 4', TX2, 'INA3221 VDD_IN', 4.321],
+    ['AGX Xavier, JetPack 4', AGX_XAVIER, 'INA3221 CPU + GPU + SOC + CV + SYS5V + VDDRQ', 6.7],
+    ['Orin Nano, JetPack 5 and later', ORIN_NANO, 'INA3221 VDD_IN', 7],
+    ['AGX Orin, JetPack 5 and later', AGX_ORIN, 'INA3221 VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0', 7],
+  ])('%s, tells the power of its module', async (_case, tree, source, watts) => {
+    await using root = await temporaryFolder();
+    await plant(root.path, tree);
+    const meter = await opened(root.path);
+    const rails = (text: string): string[] => text.replace('INA3221 ', '').split(' + ').sort();
+    expect({ kind: meter.kind, scope: meter.scope }).toEqual({ kind: 'power', scope: 'module' });
+    expect(rails(meter.source)).toEqual(rails(source));
+    if (meter.kind === 'power') expect(await meter.readW()).toBeCloseTo(watts, 9);
+  });
+
+  it('is found where its devices are links', async () => {
+    await using root = await temporaryFolder();
+    await plant(join(root.path, 'devices/platform'), ORIN_NANO);
+    await mkdir(join(root.path, 'bus/i2c/devices'), { recursive: true });
+    const target = join(root.path, 'devices/platform/bus/i2c/devices/1-0040');
+    await symlink(target, join(root.path, 'bus/i2c/devices/1-0040'));
+    expect((await opened(root.path)).source).toBe('INA3221 VDD_IN');
+  });
+
+  it('has no power rather than part of it when a rail cannot be read', async () => {
+    await using root = await temporaryFolder();
+    await plant(root.path, {
+      ...hwmon('1-0040', 1, [
+        ['VDD_GPU_SOC', '20000', '100'],
+        ['VDD_CPU_CV', null, '50'],
+      ]),
+    });
+    expect(await openPowerMeter(root.path)).toEqual({
+      unavailable: expect.stringMatching(/^INA3221 VDD_GPU_SOC \+ VDD_CPU_CV: .*in2_input: cannot be read/),
+    });
+  });
+
+  it('says which file failed when a sensor is lost later', async () => {
+    await using root = await temporaryFolder();
+    await plant(root.path, NANO);
+    const meter = await opened(root.path);
+    await rm(join(root.path, 'bus/i2c/devices/6-0040/iio:device0/in_power0_input'));
+    if (meter.kind !== 'power') throw new Error('not a gauge');
+    await expect(meter.readW()).rejects.toMatchObject({ code: 'system' });
+  });
+
+  test('rails that are parts of another one do not count twice', () => {
+    const labels = (...names: string[]) =>
+      summedRails(names.map((label) => ({ label }))).map((rail) => rail.label);
+    expect(labels('VDDQ_VDD2_1V8AO', 'VIN_SYS_5V0', 'NC')).toEqual(['VIN_SYS_5V0']);
+    expect(labels('VDDQ_VDD2_1V8AO', 'GPU', '')).toEqual(['VDDQ_VDD2_1V8AO', 'GPU']);
+    expect(labels('GPU', 'VDD_IN')).toEqual(['VDD_IN']);
+  });
+});
+
+describe('an x86 processor', () => {
+  const zone = (name: string, index: number, uj: string | null): Tree => ({
+    [`class/powercap/intel-rapl:${index}/name`]: name,
+    [`class/powercap/intel-rapl:${index}/energy_uj`]: uj,
+    [`class/powercap/intel-rapl:${index}/max_energy_range_uj`]: '1000000',
+  });
+
+  it('counts the energy of its packages, also when a counter begins again', async () => {
+    await using root = await temporaryFolder();
+    const parts = {
+      'class/powercap/intel-rapl:0:0/name': 'core',
+      'class/powercap/intel-rapl:0:0/energy_uj': '5',
+    };
+    await plant(root.path, {
+      ...zone('package-0', 0, '900000'),
+      ...zone('package-1', 1, '0'),
+      ...zone('psys', 2, '7'),
+      ...parts,
+    });
+    const meter = await opened(root.path);
+    expect(meter).toMatchObject({ kind: 'energy', source: 'RAPL, 2 packages', scope: 'package' });
+    if (meter.kind !== 'energy') return;
+    expect(await meter.readJ()).toBe(0);
+    await plant(root.path, { ...zone('package-0', 0, '100000'), ...zone('package-1', 1, '50000') });
+    expect(await meter.readJ()).toBeCloseTo(0.25, 9);
+    await plant(root.path, zone('package-0', 0, '300000'));
+    expect(await meter.readJ()).toBeCloseTo(0.45, 9);
+  });
+
+  it('says why it tells nothing', async () => {
+    await using root = await temporaryFolder();
+    const none = 'there is no INA3221 sensor with a named rail; ';
+    expect(await openPowerMeter(root.path)).toEqual({ unavailable: `${none}there is no RAPL counter` });
+    await plant(root.path, zone('package-0', 0, null));
+    expect(await openPowerMeter(root.path)).toEqual({
+      unavailable: expect.stringMatching(/RAPL: .*energy_uj: cannot be read/),
+    });
+    await plant(root.path, zone('package-0', 3, 'many'));
+    expect(await openPowerMeter(root.path)).toEqual({ unavailable: expect.stringContaining('RAPL: ') });
+  });
+
+  test('what is counted over many turns of the counter is what was used', () => {
+    const range = 1_000;
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: range - 1 })), (steps) => {
+        let at = 123;
+        let total = 0;
+        for (const step of steps) {
+          const next = (at + step) % range;
+          total += counted(at, next, range);
+          at = next;
+        }
+        expect(total).toBe(steps.reduce((sum, step) => sum + step, 0));
+      }),
+    );
+  });
+});
