@@ -3,7 +3,9 @@
 For the bench, which compares the project's graphs with these. Nothing here
 is made for speed: the modules are written as MobileNetV3 is in OFA (hard
 swish and hard sigmoid from relu6, the global mean as two means), and
-``torch.onnx.export`` does what it does by default.
+``torch.onnx.export`` does what it does by default, folding the batch
+normalisation into convolutions among it. The running statistics are the
+backbone's own.
 """
 
 from __future__ import annotations
