@@ -1,5 +1,5 @@
 import { AppError } from '../../shared/errors.ts';
-import { createSessionFromBytes, type Session, Tensor } from '../../shared/onnx.ts';
+import { createSessionFromBytes, type Session, servingOptions, Tensor } from '../../shared/onnx.ts';
 import { calibrationModel, statisticNames } from '../ofa/graph/calibration-model.ts';
 import { INPUT_NAME, type InputForm } from '../ofa/graph/input.ts';
 import { batchNorms, type Statistics, type SubNetwork } from '../ofa/network.ts';
@@ -76,12 +76,10 @@ class CalibrationSessions implements AsyncDisposable {
   async #session(key: string, form: InputForm): Promise<Session> {
     const known = this.#sessions.get(key);
     if (known !== undefined) return known;
-    const session = await createSessionFromBytes(calibrationModel(this.#network, form), {
-      executionProviders: ['cpu'],
-      intraOpNumThreads: this.#options.threads ?? 1,
-      interOpNumThreads: 1,
-      graphOptimizationLevel: 'all',
-    });
+    const session = await createSessionFromBytes(
+      calibrationModel(this.#network, form),
+      servingOptions(['cpu'], this.#options.threads ?? 1),
+    );
     this.#sessions.set(key, session);
     return session;
   }

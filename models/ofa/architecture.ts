@@ -92,6 +92,20 @@ export function canonicalArchitecture(space: SearchSpace, architecture: Architec
   };
 }
 
+/** The architecture with the smallest, or the largest, of every choice. */
+export function extremeArchitecture(space: SearchSpace, which: 'smallest' | 'largest'): Architecture {
+  const pick = (choices: readonly number[]): number => choices.at(which === 'smallest' ? 0 : -1) ?? 0;
+  const blocks = space.stages.length * blocksPerStage(space);
+  const repeat = (choices: readonly number[], count: number): number[] =>
+    Array.from({ length: count }, () => pick(choices));
+  return {
+    ks: repeat(space.kernelSizes, blocks),
+    e: repeat(space.expandRatios, blocks),
+    d: repeat(space.depths, space.stages.length),
+    r: pick(space.resolutions),
+  };
+}
+
 /** A block that runs: its place in the super-network, its channels, and the size of what goes in and out. */
 export interface BlockShape {
   /** The block's number in the super-network: `blocks.N`; 0 is the fixed one. */
