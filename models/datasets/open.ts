@@ -1,17 +1,20 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { AppError } from '../../shared/errors.ts';
 import { listCsv } from './csv.ts';
 import type { Dataset, DatasetOptions } from './dataset.ts';
 import { datasetOfFiles } from './files.ts';
 import { listClassFolder } from './folder.ts';
 import { findIdxPair, openIdxDataset } from './idx.ts';
+import { parseLabels } from './labels.ts';
 
 const IDX_PREFIX = 'idx:';
+const LABELS_FILE = 'labels.txt';
 
 /**
  * Opens labelled images by what names them:
  *  - `IMAGES,LABELS`: a pair of IDX files (also with `idx:` before it, as the agent takes it);
- *  - a folder with one pair of IDX files;
+ *  - a folder with one pair of IDX files, and the classes' names in `labels.txt`, if there are any;
  *  - a folder with a sub-folder of images per class;
  *  - a file `*.csv` of `file,label`.
  * @throws AppError `not-found`, `config` or `invalid` naming the file, what was expected and found
@@ -20,7 +23,7 @@ export async function openDataset(spec: string, options: DatasetOptions = {}): P
   const kind = spec.startsWith(IDX_PREFIX) ? 'none' : await kindOf(spec);
   if (kind === 'folder') {
     const pair = await findIdxPair(spec);
-    if (pair !== undefined) return await openIdxDataset(pair, options);
+    if (pair !== undefined) return await openIdxDataset(pair, await withLabels(spec, options));
     return await datasetOfFiles(await listClassFolder(spec, options), options);
   }
   if (kind === 'file') {
@@ -32,6 +35,13 @@ export async function openDataset(spec: string, options: DatasetOptions = {}): P
     return await openIdxDataset({ imagesPath, labelsPath }, options);
   }
   throw new AppError('not-found', `${spec}: ${expected('there is no such file or folder')}`);
+}
+
+/** IDX files have numbers only: their classes' names may lie beside them, one a line. */
+async function withLabels(folder: string, options: DatasetOptions): Promise<DatasetOptions> {
+  const path = join(folder, LABELS_FILE);
+  if (options.labels !== undefined || (await kindOf(path)) !== 'file') return options;
+  return { ...options, labels: parseLabels(await readFile(path, 'utf8'), path) };
 }
 
 function expected(found: string): string {

@@ -67,20 +67,6 @@ export function extentOf(series: readonly PlotSeries[]): Extent {
 }
 
 /**
- * The points that no other one dominates, by rising latency: each is more accurate than all that are as fast
- * or faster. Of equal points the first one.
- */
-export function undominated(points: readonly PlotPoint[]): PlotPoint[] {
-  const sorted = points.toSorted((a, b) => a.latencyMs - b.latencyMs || b.accuracy - a.accuracy);
-  let best = Number.NEGATIVE_INFINITY;
-  return sorted.filter(({ accuracy }) => {
-    const isBetter = accuracy > best;
-    best = Math.max(best, accuracy);
-    return isBetter;
-  });
-}
-
-/**
  * Text from a file as one short line: no control characters, nothing that turns the direction of what follows,
  * cut with an ellipsis after `most` characters.
  */

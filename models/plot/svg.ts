@@ -1,15 +1,8 @@
+import { undominated } from '../pareto.ts';
 import { type Axis, accuracyAxis, latencyAxis } from './axis.ts';
 import { type LegendEntry, legend } from './legend.ts';
 import { type Box, type LabelWish, placeLabels } from './place-labels.ts';
-import {
-  extentOf,
-  MARKERS,
-  type Marker,
-  type PlotPoint,
-  type PlotSeries,
-  shortened,
-  undominated,
-} from './series.ts';
+import { extentOf, MARKERS, type Marker, type PlotPoint, type PlotSeries, shortened } from './series.ts';
 import {
   colorClass,
   escaped,

@@ -1,6 +1,7 @@
 import { AppError } from '../../shared/errors.ts';
+import { undominated } from '../pareto.ts';
 import { type Axis, accuracyAxis, latencyAxis } from './axis.ts';
-import { extentOf, type PlotPoint, type PlotSeries, shortened, undominated } from './series.ts';
+import { extentOf, type PlotPoint, type PlotSeries, shortened } from './series.ts';
 
 export interface TextOptions {
   /** Of the whole drawing, in characters. */

@@ -34,6 +34,8 @@ export const LevelSchema = Type.Object({
   recipe: Type.Optional(BlobSchema),
   /** Top-1 on the test set that `provenance` names, measured in ONNX Runtime, 0..1. */
   accuracy: Type.Number({ minimum: 0, maximum: 1 }),
+  /** How many labelled images it was measured on. */
+  accuracyImages: Type.Optional(Type.Integer({ minimum: 1 })),
   /** Median of one inference on the machine that built the family; every device measures for itself. */
   latencyMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
   /** Multiply-accumulate operations of one inference. */

@@ -17,7 +17,7 @@ const ROOMS: readonly Room[] = [
   { room: 'models/ofa/', may: ['shared/'] },
   { room: 'models/checkpoint/', may: ['shared/', 'models/ofa/'] },
   { room: 'models/datasets/', may: ['shared/'] },
-  { room: 'models/plot/', may: ['shared/'] },
+  { room: 'models/plot/', may: ['shared/', 'models/pareto.ts'] },
 
   { room: 'agent/', may: ['shared/', 'models/ofa/'] },
   { room: 'agent/engine/', may: ['shared/'] },

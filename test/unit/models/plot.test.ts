@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
+import { undominated } from '../../../models/pareto.ts';
 import { accuracyAxis, latencyAxis, logTicks, niceTicks } from '../../../models/plot/axis.ts';
 import { placeLabels } from '../../../models/plot/place-labels.ts';
-import { type PlotPoint, type PlotSeries, shortened, undominated } from '../../../models/plot/series.ts';
+import { type PlotPoint, type PlotSeries, shortened } from '../../../models/plot/series.ts';
 import { paretoSvg } from '../../../models/plot/svg.ts';
 import { paretoText } from '../../../models/plot/terminal.ts';
 import { AppError } from '../../../shared/errors.ts';

@@ -1,0 +1,146 @@
+import { type Command, Option } from 'commander';
+import { parseCount } from '../../shared/cli/values.ts';
+import { AppError } from '../../shared/errors.ts';
+import type { Precision } from '../../shared/family/manifest.ts';
+import { calibratedRecipe } from '../calibrate/recipe.ts';
+import { subset } from '../datasets/subset.ts';
+import type { Architecture } from '../ofa/architecture.ts';
+import type { Backbone } from '../ofa/backbone.ts';
+import { extractSubNetwork } from '../ofa/extract.ts';
+import { batchNorms } from '../ofa/network.ts';
+import { decodeRecipe, packStatistics, type Recipe } from '../ofa/recipe.ts';
+import type { Cli } from './context.ts';
+import {
+  ARCHITECTURE_HELP,
+  addBackbone,
+  type BackboneOptions,
+  frameShape,
+  loadArchitecture,
+  loadBackbone,
+  loadDataset,
+  readInput,
+} from './options.ts';
+
+const MAX_RECIPE_BYTES = 64 * 1024 * 1024;
+/** As OFA does: 2,000 training images, 200 at a time. */
+const DEFAULT_IMAGES = '2000';
+const DEFAULT_BATCH = '200';
+
+/** How batch norms are recalibrated. */
+export interface CalibrationFlags {
+  readonly calibration?: string;
+  readonly calibrationImages: string;
+  readonly batchSize: string;
+}
+
+/** How a sub-network is to be cut. */
+export interface CutOptions extends BackboneOptions, CalibrationFlags {
+  readonly arch?: string;
+  readonly resolution?: string;
+  readonly recipe?: string;
+  readonly frame?: string;
+  readonly precision: Precision;
+}
+
+/** Adds `--calibration`, `--calibration-images` and `--batch-size`. */
+export function addCalibration(command: Command): Command {
+  return command
+    .option('--calibration <data>', 'images to recompute the batch-norm statistics on')
+    .option('--calibration-images <n>', 'how many of them, the first ones', DEFAULT_IMAGES)
+    .option('--batch-size <n>', 'images that are normalised together', DEFAULT_BATCH);
+}
+
+/** Adds what says which sub-network is cut, and how. */
+export function addCut(command: Command): Command {
+  addBackbone(command)
+    .option('--arch <file>', ARCHITECTURE_HELP)
+    .option('--resolution <n>', "instead of the architecture's own")
+    .option('--recipe <file>', 'cut what a recipe says, instead of --arch and --calibration')
+    .option('--frame <HxW>', "size of the frames; default the backbone's own")
+    .addOption(new Option('--precision <name>', 'of the layers').choices(['fp32', 'int8']).default('fp32'));
+  return addCalibration(command);
+}
+
+/** A backbone and what to cut from it. */
+export interface Cut {
+  readonly backbone: Backbone;
+  readonly recipe: Recipe;
+  /** Whether its statistics are its own, or those that the backbone has. */
+  readonly calibrated: boolean;
+}
+
+/**
+ * Does what the options say, as far as the recipe.
+ * @throws AppError `usage` when they contradict each other
+ */
+export async function prepareCut(cli: Cli, options: CutOptions, signal: AbortSignal): Promise<Cut> {
+  if ((options.arch === undefined) === (options.recipe === undefined)) {
+    throw new AppError('usage', 'give either --arch or --recipe');
+  }
+  const backbone = await loadBackbone(options);
+  if (options.recipe !== undefined) {
+    const recipe = decodeRecipe(await readInput(options.recipe, MAX_RECIPE_BYTES), options.recipe);
+    return { backbone, recipe, calibrated: true };
+  }
+  const resolution =
+    options.resolution === undefined ? undefined : parseCount(options.resolution, '--resolution');
+  const architecture = await loadArchitecture(backbone.space, options.arch ?? '', resolution);
+  if (options.calibration !== undefined) {
+    return {
+      backbone,
+      recipe: await calibrated(cli, backbone, architecture, options, signal),
+      calibrated: true,
+    };
+  }
+  if (options.precision === 'int8') {
+    throw new AppError('usage', '--precision int8 needs images: give --calibration');
+  }
+  return { backbone, recipe: asStored(backbone, architecture, options.frame), calibrated: false };
+}
+
+/** A recipe with the statistics that the backbone has. */
+function asStored(backbone: Backbone, architecture: Architecture, frame: string | undefined): Recipe {
+  const network = extractSubNetwork(backbone, architecture);
+  const [height, width] = frameShape(backbone.space, frame);
+  const statistics = new Map(batchNorms(network).map((norm) => [norm.name, norm]));
+  return {
+    backbone: backbone.id,
+    architecture,
+    frame: [height, width],
+    ...packStatistics(network, statistics),
+  };
+}
+
+async function calibrated(
+  cli: Cli,
+  backbone: Backbone,
+  architecture: Architecture,
+  options: CutOptions,
+  signal: AbortSignal,
+): Promise<Recipe> {
+  const images = await openCalibration(backbone, options, options.frame, signal);
+  const progress = cli.progress('calibration');
+  const recipe = await calibratedRecipe({
+    backbone,
+    architecture,
+    precision: options.precision,
+    images,
+    batchSize: parseCount(options.batchSize, '--batch-size'),
+    onProgress: (done) => progress.update(done, images.count),
+    signal,
+  });
+  progress.done();
+  return recipe;
+}
+
+/** The images that `--calibration` names, as many as asked for. */
+export async function openCalibration(
+  { space }: Backbone,
+  { calibration = '', calibrationImages }: CalibrationFlags,
+  frame: string | undefined,
+  signal: AbortSignal,
+) {
+  const dataset = await loadDataset(calibration, { shape: frameShape(space, frame), signal });
+  const wanted = parseCount(calibrationImages, '--calibration-images');
+  return subset(dataset, { count: Math.min(wanted, dataset.count) });
+}

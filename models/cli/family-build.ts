@@ -1,0 +1,158 @@
+import type { Command } from 'commander';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { parseCount } from '../../shared/cli/values.ts';
+import { AppError } from '../../shared/errors.ts';
+import type { Dataset } from '../datasets/dataset.ts';
+import { buildFamily, type MeasuredCandidate } from '../family/build.ts';
+import { type FrontFile, frontParser } from '../family/front-file.ts';
+import { labelsOf } from '../family/labels.ts';
+import type { SubNetworkChoice } from '../family/measure.ts';
+import { checkTarget } from '../family/write.ts';
+import { openJournal } from '../journal.ts';
+import { checkArchitecture, writtenArchitecture } from '../ofa/architecture.ts';
+import type { Backbone } from '../ofa/backbone.ts';
+import { undominated } from '../pareto.ts';
+import { selectLevels } from '../search/levels.ts';
+import type { Cli } from './context.ts';
+import { addCalibration, type CalibrationFlags, openCalibration } from './cut-options.ts';
+import {
+  addFamilyWriting,
+  familyName,
+  LEVEL_COLUMNS,
+  levelRows,
+  loadLabels,
+  profileSettings,
+  type WriteOptions,
+} from './family-options.ts';
+import {
+  addBackbone,
+  addExamples,
+  type BackboneOptions,
+  frameShape,
+  loadBackbone,
+  loadDataset,
+  readJson,
+} from './options.ts';
+import { removeWork, workPath } from './work.ts';
+
+/** Of every front so many times the levels are measured: what is predicted is not yet true. */
+const CANDIDATES_PER_LEVEL = 3;
+
+interface BuildOptions extends WriteOptions, BackboneOptions, CalibrationFlags, OutputOptions {
+  readonly front: readonly string[];
+  readonly levels: string;
+  readonly candidates?: string;
+  readonly selectOn?: string;
+  readonly frame?: string;
+}
+
+/** `family build`. */
+export function addFamilyBuild(family: Command, cli: Cli): void {
+  const command = addFamilyWriting(addCalibration(addBackbone(family.command('build'))))
+    .description('Cut, calibrate, evaluate and profile what a search found, and make a family of the best.')
+    .requiredOption('--front <file...>', 'what search wrote; several fronts are taken together')
+    .option('--levels <n>', 'levels of the family', '6')
+    .option(
+      '--candidates <n>',
+      `sub-networks to measure of each front; default ${CANDIDATES_PER_LEVEL} times the levels`,
+    )
+    .option('--select-on <data>', 'labelled images to choose the levels by; default those of --data')
+    .option('--frame <HxW>', "size of the frames; default the backbone's own")
+    .action((options: BuildOptions) => cli.stoppable((signal) => build(cli, options, signal)));
+  addExamples(
+    addOutput(command),
+    'family build --front front.json --calibration fashion-mnist-calibration --data fashion-mnist --name clothes --out clothes',
+  );
+}
+
+async function build(cli: Cli, options: BuildOptions, signal: AbortSignal): Promise<void> {
+  checkTarget(options.out, options.replace === true);
+  if (options.calibration === undefined) {
+    throw new AppError('usage', 'a sub-network needs statistics of its own: give images with --calibration');
+  }
+  const backbone = await loadBackbone(options);
+  const fronts = await Promise.all(options.front.map((path) => readJson(path, frontParser())));
+  const levels = parseCount(options.levels, '--levels');
+  const candidates = candidatesOf(fronts, backbone, options, levels);
+  const data = await openData(cli, backbone, options, signal);
+  const work = workPath(options.out, options.work);
+  const progress = cli.progress('candidates');
+  await using journal = await openJournal(work);
+  const built = await buildFamily({
+    backbone,
+    backboneName: options.backbone,
+    ...data,
+    batchSize: parseCount(options.batchSize, '--batch-size'),
+    journal,
+    signal,
+    folder: options.out,
+    name: familyName(options.name),
+    version: parseCount(options.familyVersion, '--family-version'),
+    candidates,
+    levels,
+    profile: profileSettings(cli, options, signal),
+    provenance: Object.assign({}, ...fronts.map(({ provenance }) => provenance)),
+    onCandidate: (done, total) => {
+      progress.update(done, total);
+      if (done === total) progress.done();
+    },
+  });
+  await removeWork(work);
+  const { manifest, sha256 } = built.family;
+  const json = {
+    folder: options.out,
+    sha256,
+    levels: manifest.levels,
+    candidates: built.candidates.map(describeCandidate),
+  };
+  cli.print({ rows: levelRows(manifest.levels), columns: LEVEL_COLUMNS, json }, options.output);
+}
+
+function candidatesOf(
+  fronts: readonly FrontFile[],
+  { space }: Backbone,
+  options: BuildOptions,
+  levels: number,
+): SubNetworkChoice[] {
+  const wanted =
+    options.candidates === undefined
+      ? CANDIDATES_PER_LEVEL * levels
+      : parseCount(options.candidates, '--candidates');
+  const chosen = fronts.flatMap(({ points }) => selectLevels(undominated(points), wanted));
+  for (const { architecture } of chosen) checkArchitecture(space, architecture, '--front');
+  return chosen;
+}
+
+interface Data {
+  readonly calibration: Dataset;
+  readonly selection: Dataset;
+  readonly evaluation: Dataset;
+  readonly labels: readonly string[];
+}
+
+async function openData(
+  cli: Cli,
+  backbone: Backbone,
+  options: BuildOptions,
+  signal: AbortSignal,
+): Promise<Data> {
+  const given = await loadLabels(options.labels);
+  const as = {
+    shape: frameShape(backbone.space, options.frame),
+    ...(given === undefined ? {} : { labels: given }),
+    signal,
+  };
+  const calibration = await openCalibration(backbone, options, options.frame, signal);
+  const evaluation = await loadDataset(options.data, as);
+  if (options.selectOn === undefined) {
+    cli.note(
+      'the levels are chosen by the images that their accuracy is stated on, which flatters it; --select-on names others',
+    );
+  }
+  const selection = options.selectOn === undefined ? evaluation : await loadDataset(options.selectOn, as);
+  return { calibration, selection, evaluation, labels: labelsOf(given, evaluation, backbone.space.classes) };
+}
+
+function describeCandidate({ architecture, precision, accuracy, latencyMs }: MeasuredCandidate) {
+  return { architecture: writtenArchitecture(architecture), precision, latencyMs, ...accuracy };
+}

@@ -1,0 +1,110 @@
+import { type Command, Option } from 'commander';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { parseCount } from '../../shared/cli/values.ts';
+import { AppError } from '../../shared/errors.ts';
+import { importFamily } from '../family/import.ts';
+import { checkTarget } from '../family/write.ts';
+import { MAX_MODEL_BYTES } from '../import/wire.ts';
+import { openJournal } from '../journal.ts';
+import type { Cli } from './context.ts';
+import {
+  addFamilyWriting,
+  familyName,
+  LEVEL_COLUMNS,
+  levelRows,
+  loadLabels,
+  profileSettings,
+  type WriteOptions,
+} from './family-options.ts';
+import { addExamples, loadDataset, parseSize, readInput } from './options.ts';
+import { removeWork, workPath } from './work.ts';
+
+interface ImportOptions extends WriteOptions, OutputOptions {
+  readonly frame: string;
+  readonly channels: '1' | '3';
+  readonly mean: readonly string[];
+  readonly std: readonly string[];
+  readonly layout?: 'NCHW' | 'NHWC';
+  readonly size?: string;
+  readonly probabilities?: true;
+}
+
+/** `family import`. */
+export function addFamilyImport(family: Command, cli: Cli): void {
+  const command = addFamilyWriting(family.command('import'))
+    .argument('<models...>', 'ONNX files of classifiers with the same task')
+    .description('Make a family of any ONNX classifiers, checked and measured as sub-networks are.')
+    .requiredOption('--frame <HxW>', 'size of the frames that the family takes')
+    .addOption(new Option('--channels <n>', 'of the frames: 3 is RGB').choices(['1', '3']).default('3'))
+    .option('--mean <values...>', 'of pixels as 0..1, for models that take floats', ['0'])
+    .option('--std <values...>', 'of pixels as 0..1', ['1'])
+    .addOption(
+      new Option('--layout <name>', 'of models that take floats, where it is not plain').choices([
+        'nchw',
+        'nhwc',
+      ]),
+    )
+    .option('--size <HxW>', 'what models see that leave their size open')
+    .option('--probabilities', 'the outputs are probabilities, where the graph does not show it')
+    .action((models: string[], options: ImportOptions) =>
+      cli.stoppable((signal) => importModels(cli, models, options, signal)),
+    );
+  addExamples(
+    addOutput(command),
+    'family import small.onnx large.onnx --frame 224x224 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --data /data/val --name mine --out mine',
+  );
+}
+
+async function importModels(
+  cli: Cli,
+  paths: readonly string[],
+  options: ImportOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  checkTarget(options.out, options.replace === true);
+  const channels = Number(options.channels);
+  const labels = await loadLabels(options.labels);
+  const evaluation = await loadDataset(options.data, {
+    shape: [...parseSize(options.frame, '--frame'), channels],
+    ...(labels === undefined ? {} : { labels }),
+    signal,
+  });
+  const models = await Promise.all(
+    paths.map(async (path) => ({ path, bytes: await readInput(path, MAX_MODEL_BYTES) })),
+  );
+  const work = workPath(options.out, options.work);
+  await using journal = await openJournal(work);
+  const family = await importFamily({
+    models,
+    evaluation,
+    labels,
+    mean: perChannel(options.mean, channels, '--mean'),
+    std: perChannel(options.std, channels, '--std'),
+    classifier: {
+      ...(options.layout === undefined ? {} : { layout: options.layout }),
+      ...(options.size === undefined ? {} : { size: parseSize(options.size, '--size') }),
+    },
+    ...(options.probabilities === undefined ? {} : { outputIsProbability: true }),
+    folder: options.out,
+    name: familyName(options.name),
+    version: parseCount(options.familyVersion, '--family-version'),
+    profile: profileSettings(cli, options, signal),
+    journal,
+    signal,
+    onStep: cli.note,
+    onWarning: cli.note,
+  });
+  await removeWork(work);
+  const { levels } = family.manifest;
+  const json = { folder: options.out, sha256: family.sha256, levels };
+  cli.print({ rows: levelRows(levels), columns: LEVEL_COLUMNS, json }, options.output);
+}
+
+/** One number for all channels, or one for each. */
+function perChannel(texts: readonly string[], channels: number, what: string): number[] {
+  const values = texts.flatMap((text) => text.split(',')).map(Number);
+  if (!values.every(Number.isFinite) || (values.length !== 1 && values.length !== channels)) {
+    throw new AppError('usage', `${what}: '${texts.join(' ')}', expected 1 or ${channels} numbers`);
+  }
+  return values.length === 1 ? Array.from({ length: channels }, () => values[0] ?? 0) : values;
+}

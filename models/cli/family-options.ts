@@ -1,0 +1,131 @@
+import { type Command, Option } from 'commander';
+import type { Column } from '../../shared/cli/format.ts';
+import { formatPercent } from '../../shared/cli/format.ts';
+import { parseCount } from '../../shared/cli/values.ts';
+import { AppError } from '../../shared/errors.ts';
+import type { Level } from '../../shared/family/manifest.ts';
+import { isId } from '../../shared/protocol/ids.ts';
+import { formatDurationMs } from '../../shared/units.ts';
+import { parseLabels } from '../datasets/labels.ts';
+import type { ProfileSettings } from '../family/profile.ts';
+import type { ExecutionProvider } from '../profile/protocol.ts';
+import type { Cli } from './context.ts';
+import { readInput } from './options.ts';
+
+const MAX_LABELS_BYTES = 16 * 1024 * 1024;
+
+/** The options of commands that write a family. */
+export interface WriteOptions {
+  readonly out: string;
+  readonly name: string;
+  readonly familyVersion: string;
+  readonly labels?: string;
+  readonly data: string;
+  readonly pe: ExecutionProvider;
+  readonly rounds: string;
+  readonly threads: string;
+  readonly replace?: true;
+  readonly work?: string;
+}
+
+/** Adds what commands have that write a family. */
+export function addFamilyWriting(command: Command): Command {
+  return command
+    .requiredOption('--data <data>', 'labelled images that the accuracy of the levels is stated on')
+    .requiredOption('--out <folder>', 'where the family is written')
+    .requiredOption('--name <name>', "the family's name")
+    .option('--family-version <n>', 'version of the family; it only goes up', '1')
+    .option('--labels <file>', "the classes' names: a JSON list, or one a line; default those of the data")
+    .addOption(
+      new Option('--pe <name>', 'processing element to measure latency on')
+        .choices(['cpu', 'cuda', 'tensorrt'])
+        .default('cpu'),
+    )
+    .option('--rounds <n>', 'measured runs of each model', '200')
+    .option('--threads <n>', 'threads of ONNX Runtime', '1')
+    .option('--replace', 'write over a family that is there')
+    .option('--work <file>', 'journal of what is done so far; default beside --out');
+}
+
+/** @throws AppError `usage` when a family cannot have this name */
+export function familyName(name: string): string {
+  if (isId(name)) return name;
+  throw new AppError('usage', `--name: '${name}' is not a name; names are of a-z, 0-9 and -, at most 63`);
+}
+
+/** Reads the class names of `--labels`, if there is one. */
+export async function loadLabels(path: string | undefined): Promise<string[] | undefined> {
+  if (path === undefined) return undefined;
+  return parseLabels(new TextDecoder().decode(await readInput(path, MAX_LABELS_BYTES)), path);
+}
+
+/** How latency is measured. */
+export function profileSettings(cli: Cli, options: WriteOptions, signal: AbortSignal): ProfileSettings {
+  const progress = cli.progress('profile');
+  return {
+    pe: options.pe,
+    rounds: parseCount(options.rounds, '--rounds'),
+    threads: parseCount(options.threads, '--threads'),
+    clock: cli.clock,
+    signal,
+    onProgress: (done, total, text) => {
+      progress.update(done, total, text);
+      if (done === total) progress.done();
+    },
+  };
+}
+
+/** A level as tables show it. */
+export interface LevelRow extends Level {
+  readonly index: number;
+}
+
+/** Rows of a family's levels. */
+export function levelRows(levels: readonly Level[]): LevelRow[] {
+  return levels.map((level, index) => ({ ...level, index }));
+}
+
+export const LEVEL_COLUMNS: readonly Column<LevelRow>[] = [
+  { head: 'LEVEL', value: ({ index }) => index, align: 'right' },
+  {
+    head: 'ACCURACY',
+    value: ({ accuracy }) => accuracy,
+    text: ({ accuracy }) => formatPercent(accuracy),
+    align: 'right',
+  },
+  {
+    head: 'LATENCY',
+    value: ({ latencyMs }) => latencyMs,
+    text: ({ latencyMs }) => (latencyMs === undefined ? '' : formatDurationMs(latencyMs)),
+    align: 'right',
+  },
+  {
+    head: 'MACS',
+    value: ({ macs }) => macs,
+    text: ({ macs }) => `${(macs / 1e6).toFixed(2)}M`,
+    align: 'right',
+  },
+  { head: 'PRECISION', value: ({ precision }) => precision ?? 'fp32' },
+  { head: 'KERNELS', value: ({ architecture }) => spanOf(architecture?.ks) },
+  { head: 'EXPAND', value: ({ architecture }) => spanOf(architecture?.e) },
+  { head: 'DEPTHS', value: ({ architecture }) => architecture?.d.join('') },
+  { head: 'R', value: ({ architecture }) => architecture?.r[0], align: 'right' },
+  {
+    head: 'SIZE',
+    value: ({ model }) => model.bytes,
+    text: ({ model }) => `${(model.bytes / 2 ** 20).toFixed(2)} MiB`,
+    align: 'right',
+  },
+  {
+    head: 'RECIPE',
+    value: ({ recipe }) => recipe?.bytes,
+    text: ({ recipe }) => (recipe === undefined ? '' : `${(recipe.bytes / 1024).toFixed(0)} KiB`),
+    align: 'right',
+  },
+];
+
+function spanOf(values: readonly number[] | undefined): string | undefined {
+  if (values === undefined || values.length === 0) return undefined;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return low === high ? String(low) : `${low}-${high}`;
+}

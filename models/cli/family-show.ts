@@ -1,0 +1,95 @@
+import { basename } from 'node:path';
+import type { Command } from 'commander';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { AppError } from '../../shared/errors.ts';
+import { type Family, readFamily } from '../../shared/family/read.ts';
+import { writeAtomic } from '../../shared/files.ts';
+import { familyPath } from '../bundled.ts';
+import { standardErrorOf } from '../evaluate/proportion.ts';
+import type { PlotSeries } from '../plot/series.ts';
+import { paretoSvg } from '../plot/svg.ts';
+import { paretoText } from '../plot/terminal.ts';
+import type { Cli } from './context.ts';
+import { LEVEL_COLUMNS, levelRows } from './family-options.ts';
+import { addExamples } from './options.ts';
+
+const DRAWING = { width: 72, height: 16 };
+
+/** `family show`. */
+export function addFamilyShow(family: Command, cli: Cli): void {
+  const command = family
+    .command('show')
+    .argument('<folder>', 'a family, by its folder or bundled name')
+    .description("Check a family's files, list its levels and draw accuracy against latency.")
+    .action((folder: string, options: OutputOptions) => show(cli, folder, options));
+  addExamples(addOutput(command), 'family show fashion-mnist');
+}
+
+async function show(cli: Cli, folder: string, options: OutputOptions): Promise<void> {
+  const family = await readFamily(familyPath(folder));
+  const { manifest, sha256 } = family;
+  const json = { folder: family.folder, sha256, ...manifest };
+  cli.print({ rows: levelRows(manifest.levels), columns: LEVEL_COLUMNS, json }, options.output);
+  if (options.output === 'table' && isProfiled(family)) {
+    cli.write(`\n${paretoText([seriesOf(family)], DRAWING)}\n`);
+  }
+}
+
+/** `family plot`. */
+export function addFamilyPlot(family: Command, cli: Cli): void {
+  const command = family
+    .command('plot')
+    .argument('<folders...>', 'families, by their folders or bundled names: each is a line of its own')
+    .description('Draw accuracy against latency as an SVG.')
+    .requiredOption('--out <file>', 'SVG file to write')
+    .option('--title <text>', 'above the drawing')
+    .action((folders: string[], options: PlotOptions) => plot(cli, folders, options));
+  addExamples(command, 'family plot cpu-family gpu-family --out families.svg');
+}
+
+interface PlotOptions {
+  readonly out: string;
+  readonly title?: string;
+}
+
+async function plot(cli: Cli, folders: readonly string[], { out, title }: PlotOptions): Promise<void> {
+  const series: PlotSeries[] = [];
+  for (const folder of folders) {
+    const family = await readFamily(familyPath(folder));
+    if (!isProfiled(family)) {
+      throw new AppError(
+        'invalid',
+        `${folder}: its manifest states no latency; build or import it to have one`,
+      );
+    }
+    series.push(seriesOf(family));
+  }
+  const svg = paretoSvg(series, {
+    title: title ?? 'Accuracy against latency',
+    markers: { circle: 'fp32', square: 'int8' },
+  });
+  await writeAtomic(out, svg);
+  cli.note(`wrote ${out}`);
+}
+
+function isProfiled({ manifest }: Family): boolean {
+  return manifest.levels.every(({ latencyMs }) => latencyMs !== undefined);
+}
+
+function seriesOf({ manifest, folder }: Family): PlotSeries {
+  return {
+    name: `${manifest.name} ${manifest.version} (${basename(folder)})`,
+    role: 'front',
+    points: manifest.levels.map(
+      ({ accuracy, accuracyImages: images, latencyMs = Number.NaN, precision }, index) => ({
+        latencyMs,
+        accuracy,
+        ...(images === undefined
+          ? {}
+          : { standardError: standardErrorOf(Math.round(accuracy * images), images) }),
+        label: String(index),
+        marker: precision === 'int8' ? 'square' : 'circle',
+      }),
+    ),
+  };
+}

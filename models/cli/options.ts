@@ -1,0 +1,133 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { addExamplesOf } from '../../shared/cli/output.ts';
+import { AppError, describeError, isSystemError } from '../../shared/errors.ts';
+import type { ImageShape } from '../../shared/images/decode.ts';
+import { type Parser, parseJson } from '../../shared/schema.ts';
+import { backbonePath, datasetSpec } from '../bundled.ts';
+import { readCheckpoint } from '../checkpoint/read.ts';
+import type { Dataset, DatasetOptions } from '../datasets/dataset.ts';
+import { openDataset } from '../datasets/open.ts';
+import {
+  type Architecture,
+  architectureParser,
+  checkArchitecture,
+  extremeArchitecture,
+} from '../ofa/architecture.ts';
+import { type Backbone, backboneOf } from '../ofa/backbone.ts';
+import { type SearchSpace, spaceParser } from '../ofa/space.ts';
+import { KNOWN_SPACES } from '../ofa/spaces.ts';
+
+/** A JSON file of ours larger than this is none. */
+const MAX_JSON_BYTES = 64 * 1024 * 1024;
+
+/** The backbone that comes with the program. */
+const BUNDLED_BACKBONE = 'fashion-mnist';
+
+/** The option that names a backbone. */
+export interface BackboneOptions {
+  readonly backbone: string;
+  readonly space?: string;
+}
+
+/** Adds `--backbone` and `--space`. */
+export function addBackbone(command: Command): Command {
+  return command
+    .option(
+      '--backbone <file>',
+      'weights: .pth or .safetensors, or the name of a bundled backbone',
+      BUNDLED_BACKBONE,
+    )
+    .option('--space <file>', 'their search space as JSON, where the file does not say it itself');
+}
+
+/** Adds examples to a command's help. */
+export function addExamples(command: Command, ...examples: readonly string[]): Command {
+  return addExamplesOf('ofa-models', command, examples);
+}
+
+/** Reads the backbone that the options name. */
+export async function loadBackbone({ backbone, space }: BackboneOptions): Promise<Backbone> {
+  const path = backbonePath(backbone);
+  const stated = space === undefined ? {} : { space: await readJson(space, spaceParser()) };
+  return backboneOf(await readCheckpoint(path), { what: path, ...stated });
+}
+
+/** Reads the space that an option names: a known one, a JSON file, or that of a file of weights. */
+export async function loadSpace(text: string): Promise<SearchSpace> {
+  const known = KNOWN_SPACES.get(text);
+  if (known !== undefined) return known;
+  return text.endsWith('.json')
+    ? await readJson(text, spaceParser())
+    : (await loadBackbone({ backbone: text })).space;
+}
+
+/**
+ * Reads a JSON file.
+ * @throws AppError `not-found`, `system` or `invalid` naming it
+ */
+export async function readJson<T>(path: string, parse: Parser<T>): Promise<T> {
+  return parseJson(new TextDecoder().decode(await readInput(path, MAX_JSON_BYTES)), parse, path);
+}
+
+/**
+ * Reads a file that a command was given.
+ * @throws AppError `not-found`, `system`, or `invalid` when it is larger than that
+ */
+export async function readInput(path: string, maxBytes: number): Promise<Uint8Array> {
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    if (isSystemError(cause, 'ENOENT'))
+      throw new AppError('not-found', `${path}: there is no such file`, { cause });
+    throw new AppError('system', `${path}: ${describeError(cause)}`, { cause });
+  });
+  if (bytes.length <= maxBytes) return bytes;
+  throw new AppError('invalid', `${path}: ${bytes.length} bytes, at most ${maxBytes} are read`);
+}
+
+/** How an architecture is named: a file, or one of two words. */
+export const ARCHITECTURE_HELP = 'JSON file {"ks":[..],"e":[..],"d":[..],"r":[n]}, or smallest, or largest';
+
+/**
+ * Reads the architecture that an option names, and checks that the space has it.
+ * @param resolution instead of its own
+ * @throws AppError `invalid` saying which entry is not in the space
+ */
+export async function loadArchitecture(
+  space: SearchSpace,
+  text: string,
+  resolution?: number,
+): Promise<Architecture> {
+  const named =
+    text === 'smallest' || text === 'largest'
+      ? extremeArchitecture(space, text)
+      : await readJson(text, architectureParser());
+  const architecture = resolution === undefined ? named : { ...named, r: resolution };
+  checkArchitecture(space, architecture, text);
+  return architecture;
+}
+
+/** Opens the data set that an option names. */
+export function loadDataset(text: string, options: DatasetOptions): Promise<Dataset> {
+  return openDataset(datasetSpec(text), options);
+}
+
+const SIZE = /^([1-9]\d{0,3})x([1-9]\d{0,3})$/;
+
+/**
+ * A size as it is typed, `HEIGHTxWIDTH`.
+ * @throws AppError `usage`
+ */
+export function parseSize(text: string, what: string): [height: number, width: number] {
+  const [, height, width] = SIZE.exec(text) ?? [];
+  if (height !== undefined) return [Number(height), Number(width)];
+  throw new AppError('usage', `${what}: '${text}' is no size; write for example 224x224, height first`);
+}
+
+/**
+ * The frames that a family takes: of the size that was typed, or the space's own.
+ * @returns [height, width, channels]
+ */
+export function frameShape(space: SearchSpace, text: string | undefined): ImageShape {
+  const size = text === undefined ? space.frame : parseSize(text, '--frame');
+  return [...size, space.inChannels];
+}

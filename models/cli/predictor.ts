@@ -1,0 +1,108 @@
+import type { Command } from 'commander';
+import { type Column, formatPercent } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { parseCount } from '../../shared/cli/values.ts';
+import { AppError } from '../../shared/errors.ts';
+import { writeAtomic } from '../../shared/files.ts';
+import { openJournal } from '../journal.ts';
+import { writtenArchitecture } from '../ofa/architecture.ts';
+import { fitPredictor, MIN_SAMPLES, type PredictorQuality } from '../predictor/fitted.ts';
+import { collectSamples, plannedSamples } from '../samples/collect.ts';
+import type { Cli } from './context.ts';
+import { addCalibration, type CalibrationFlags, openCalibration } from './cut-options.ts';
+import {
+  addBackbone,
+  addExamples,
+  type BackboneOptions,
+  frameShape,
+  loadBackbone,
+  loadDataset,
+} from './options.ts';
+import { removeWork, workPath } from './work.ts';
+
+interface FitOptions extends BackboneOptions, CalibrationFlags, OutputOptions {
+  readonly data: string;
+  readonly samples: string;
+  readonly int8Samples: string;
+  readonly seed: string;
+  readonly frame?: string;
+  readonly out: string;
+  readonly work?: string;
+}
+
+/** `predictor fit`. */
+export function addPredictorCommands(program: Command, cli: Cli): void {
+  const predictor = program.command('predictor').description("Prediction of sub-networks' accuracy.");
+  const command = addCalibration(addBackbone(predictor.command('fit')))
+    .description('Calibrate and evaluate sample sub-networks, and fit a predictor to them.')
+    .requiredOption('--data <data>', 'labelled images to evaluate on: not those of the final test')
+    .requiredOption('--out <file>', 'predictor to write, with its samples')
+    .option('--samples <n>', 'fp32 sub-networks', '100')
+    .option('--int8-samples <n>', 'int8 sub-networks', '0')
+    .option('--seed <n>', 'of the choice', '1')
+    .option('--frame <HxW>', "size of the frames; default the backbone's own")
+    .option('--work <file>', 'journal of what is done so far; default beside --out')
+    .action((options: FitOptions) => cli.stoppable((signal) => fitCommand(cli, options, signal)));
+  addExamples(
+    addOutput(command),
+    'predictor fit --backbone mine.safetensors --calibration train --data held-out --samples 120 --out predictor.json',
+  );
+}
+
+async function fitCommand(cli: Cli, options: FitOptions, signal: AbortSignal): Promise<void> {
+  if (options.calibration === undefined) {
+    throw new AppError('usage', 'sub-networks need statistics of their own: give images with --calibration');
+  }
+  const backbone = await loadBackbone(options);
+  const calibration = await openCalibration(backbone, options, options.frame, signal);
+  const data = await loadDataset(options.data, { shape: frameShape(backbone.space, options.frame), signal });
+  const choices = plannedSamples(backbone.space, {
+    counts: {
+      fp32: parseCount(options.samples, '--samples'),
+      int8: options.int8Samples === '0' ? 0 : parseCount(options.int8Samples, '--int8-samples'),
+    },
+    seed: parseCount(options.seed, '--seed'),
+  });
+  if (choices.length < MIN_SAMPLES) {
+    throw new AppError('usage', `--samples: a predictor needs at least ${MIN_SAMPLES} sub-networks`);
+  }
+  const work = workPath(options.out, options.work);
+  const progress = cli.progress('samples');
+  await using journal = await openJournal(work);
+  const batchSize = parseCount(options.batchSize, '--batch-size');
+  const samples = await collectSamples(
+    { backbone, calibration, batchSize, journal, signal },
+    choices,
+    data,
+    (done, what) => progress.update(done, choices.length, what),
+  );
+  progress.done();
+  const fitted = fitPredictor(backbone.space, samples);
+  const file = {
+    backbone: backbone.id,
+    data: `${data.count} images of ${data.name}`,
+    calibration: `${calibration.count} images of ${calibration.name}, ${batchSize} at a time`,
+    fitted: fitted.file,
+    samples: samples.map(({ architecture, precision, accuracy }) => ({
+      architecture: writtenArchitecture(architecture),
+      precision,
+      accuracy,
+    })),
+  };
+  await writeAtomic(options.out, `${JSON.stringify(file)}\n`);
+  await removeWork(work);
+  const { quality } = fitted;
+  cli.print({ rows: [quality], columns: COLUMNS, json: { file: options.out, ...quality } }, options.output);
+}
+
+const COLUMNS: readonly Column<PredictorQuality>[] = [
+  { head: 'SAMPLES', value: ({ samples }) => samples, align: 'right' },
+  { head: 'RMSE', value: ({ rmse }) => rmse, text: ({ rmse }) => formatPercent(rmse), align: 'right' },
+  { head: 'R2', value: ({ r2 }) => r2, text: ({ r2 }) => r2.toFixed(3), align: 'right' },
+  {
+    head: 'KENDALL',
+    value: ({ kendallTau }) => kendallTau,
+    text: ({ kendallTau }) => kendallTau?.toFixed(3) ?? '',
+    align: 'right',
+  },
+];

@@ -1,0 +1,43 @@
+import Type from 'typebox';
+import { AppError } from '../../shared/errors.ts';
+import { parserOf } from '../../shared/schema.ts';
+import { readCheckpoint } from '../checkpoint/read.ts';
+import type { SearchSpace } from '../ofa/space.ts';
+import type { AccuracyPredictor } from '../predictor/accuracy-predictor.ts';
+import { FittedFileSchema, loadFitted } from '../predictor/fitted.ts';
+import { publishedMlp } from '../predictor/published-mlp.ts';
+import { publishedPath } from '../reference.ts';
+import { readJson } from './options.ts';
+
+export interface PredictorChoice {
+  /** A file, or `published`. */
+  readonly named: string | undefined;
+  readonly continuousResolution: boolean;
+}
+
+const PredictorFileSchema = Type.Object({ fitted: FittedFileSchema });
+
+/**
+ * Opens an accuracy predictor: the published network as safetensors, or a fitted one as JSON.
+ * @throws AppError `usage` when none is named, `invalid` when it is another space's
+ */
+export async function openPredictor(
+  env: NodeJS.ProcessEnv,
+  space: SearchSpace,
+  { named, continuousResolution }: PredictorChoice,
+): Promise<AccuracyPredictor & AsyncDisposable> {
+  if (named === undefined) throw new AppError('usage', 'name an accuracy predictor with --predictor');
+  const path = publishedPath('predictor', named, env);
+  if (path.endsWith('.safetensors')) {
+    const { close, ...predictor } = await publishedMlp(await readCheckpoint(path), space, {
+      continuousResolution,
+    });
+    return { ...predictor, [Symbol.asyncDispose]: close };
+  }
+  if (continuousResolution) {
+    throw new AppError('usage', '--continuous-resolution is for the published predictor only');
+  }
+  const { fitted } = await readJson(path, parserOf(PredictorFileSchema));
+  const { name, predict } = loadFitted(space, fitted, path);
+  return { name, predict, [Symbol.asyncDispose]: async () => undefined };
+}

@@ -1,0 +1,195 @@
+import type { Command } from 'commander';
+import { type Column, formatPercent } from '../../shared/cli/format.ts';
+import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { parseCount, parseDurationMs, parseFraction } from '../../shared/cli/values.ts';
+import { AppError } from '../../shared/errors.ts';
+import type { Precision } from '../../shared/family/manifest.ts';
+import { writeAtomic } from '../../shared/files.ts';
+import { formatDurationMs } from '../../shared/units.ts';
+import { bundledPredictor } from '../bundled.ts';
+import { type FrontFile, type FrontPoint, writtenFront } from '../family/front-file.ts';
+import { type LatencyTable, MAX_LATENCY_TABLE_BYTES, parseLatencyTable } from '../latency/table.ts';
+import type { SearchSpace } from '../ofa/space.ts';
+import { paretoText } from '../plot/terminal.ts';
+import { publishedPath } from '../reference.ts';
+import type { Restriction } from '../search/genome.ts';
+import { selectLevels } from '../search/levels.ts';
+import { DEFAULT_EVALUATIONS, searchFront } from '../search/search.ts';
+import type { Cli } from './context.ts';
+import { addExamples, loadSpace, readInput } from './options.ts';
+import { openPredictor } from './predictors.ts';
+
+/** Rows of a front that a table for people has; `--out` and JSON have all points. */
+const SHOWN_POINTS = 12;
+const DRAWING = { width: 72, height: 14 };
+
+interface SearchCommandOptions extends OutputOptions {
+  readonly space: string;
+  readonly predictor?: string;
+  readonly continuousResolution?: true;
+  readonly latencyTable: string;
+  readonly int8LatencyTable?: string;
+  readonly correction: boolean;
+  readonly seed: string;
+  readonly evaluations: string;
+  readonly maxLatency?: string;
+  readonly minAccuracy?: string;
+  readonly kernels?: readonly string[];
+  readonly expand?: readonly string[];
+  readonly depths?: readonly string[];
+  readonly resolutions?: readonly string[];
+  readonly out?: string;
+}
+
+/** `search`. */
+export function addSearchCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('search')
+    .description('Find the best trade-offs of accuracy and latency of a search space, all in one run.')
+    .requiredOption(
+      '--latency-table <file>',
+      'what layers take on the device; or the published tables jetson, jetson_GPU',
+    )
+    .option('--int8-latency-table <file>', 'the same of int8 layers: then precision is searched too')
+    .option('--space <name>', 'a known space, a JSON file, or a file of weights', 'fashion-mnist')
+    .option('--predictor <file>', "of accuracy; or published; default the bundled backbone's")
+    .option(
+      '--continuous-resolution',
+      'interpolate the published predictor between the resolutions that it can tell apart',
+    )
+    .option('--no-correction', "leave the tables' corrections for whole networks out")
+    .option('--seed <n>', 'the same seed finds the same', '1')
+    .option('--evaluations <n>', 'predictions at the most', String(DEFAULT_EVALUATIONS))
+    .option('--max-latency <duration>', 'nothing slower')
+    .option('--min-accuracy <share>', 'nothing less accurate, as predicted')
+    .option('--kernels <n...>', 'only these kernel sizes')
+    .option('--expand <n...>', 'only these expand ratios')
+    .option('--depths <n...>', 'only these depths')
+    .option('--resolutions <n...>', "only these resolutions; default all of the tables'")
+    .option('--out <file>', 'keep the front: what family build takes')
+    .action((options: SearchCommandOptions) => cli.stoppable((signal) => search(cli, options, signal)));
+  addExamples(
+    addOutput(command),
+    'search --latency-table my-device.json --out front.json',
+    'search --space ofa_mbv3_d234_e346_k357_w1.2 --predictor published --latency-table jetson_GPU --max-latency 26ms',
+  );
+}
+
+async function search(cli: Cli, options: SearchCommandOptions, signal: AbortSignal): Promise<void> {
+  const space = await loadSpace(options.space);
+  const tables = await loadTables(cli, options);
+  const restrict = restrictionOf(space, Object.values(tables), options);
+  await using predictor = await openPredictor(cli.env, narrowed(space, restrict), {
+    named: options.predictor ?? bundledPredictor(options.space),
+    continuousResolution: options.continuousResolution === true,
+  });
+  const progress = cli.progress('search');
+  const front = await searchFront({
+    space,
+    predictor,
+    latency: tables,
+    correct: options.correction,
+    seed: parseCount(options.seed, '--seed'),
+    evaluations: parseCount(options.evaluations, '--evaluations'),
+    constraints: constraintsOf(options),
+    restrict,
+    onProgress: ({ evaluations, of }) => progress.update(evaluations, of),
+    signal,
+  });
+  progress.done();
+  const file: FrontFile = {
+    points: front.points.map(({ candidate, accuracy, latencyMs }) => ({ ...candidate, accuracy, latencyMs })),
+    provenance: provenanceOf(options, predictor.name, front.evaluations, tables),
+  };
+  if (file.points.length === 0) {
+    throw new AppError('not-found', 'search: no sub-network is within the limits');
+  }
+  const json = writtenFront(file);
+  if (options.out !== undefined) await writeAtomic(options.out, `${JSON.stringify(json)}\n`);
+  const rows = selectLevels(file.points, SHOWN_POINTS);
+  cli.print({ rows, columns: COLUMNS, json }, options.output);
+  if (options.output === 'table') {
+    const name = `${file.points.length} points, ${front.evaluations} predictions`;
+    cli.write(`\n${paretoText([{ name, role: 'front', points: file.points }], DRAWING)}\n`);
+  }
+}
+
+type Tables = Readonly<Partial<Record<Precision, LatencyTable>>>;
+
+async function loadTables(cli: Cli, options: SearchCommandOptions): Promise<Tables> {
+  const load = async (named: string): Promise<LatencyTable> => {
+    const path = publishedPath('table', named, cli.env);
+    return parseLatencyTable(new TextDecoder().decode(await readInput(path, MAX_LATENCY_TABLE_BYTES)), path);
+  };
+  const fp32 = await load(options.latencyTable);
+  if (options.int8LatencyTable === undefined) return { fp32 };
+  return { fp32, int8: await load(options.int8LatencyTable) };
+}
+
+/** What the options narrow the space to, and no resolution that a table does not have. */
+function restrictionOf(
+  space: SearchSpace,
+  tables: readonly LatencyTable[],
+  options: SearchCommandOptions,
+): Restriction {
+  const numbers = (texts: readonly string[] | undefined, what: string): number[] | undefined =>
+    texts?.map((text) => parseCount(text, what));
+  const measured = space.resolutions.filter((r) => tables.every((table) => table.resolutions.has(r)));
+  if (measured.length === 0) {
+    throw new AppError(
+      'invalid',
+      `--latency-table: it has none of the resolutions ${space.resolutions.join(' ')}`,
+    );
+  }
+  const chosen = {
+    ks: numbers(options.kernels, '--kernels'),
+    e: numbers(options.expand, '--expand'),
+    d: numbers(options.depths, '--depths'),
+    r: numbers(options.resolutions, '--resolutions') ?? measured,
+  };
+  return Object.fromEntries(Object.entries(chosen).filter(([, values]) => values !== undefined));
+}
+
+/** A predictor need not know resolutions that are not searched. */
+function narrowed(space: SearchSpace, { r = space.resolutions }: Restriction): SearchSpace {
+  return { ...space, resolutions: r };
+}
+
+function constraintsOf({ maxLatency, minAccuracy }: SearchCommandOptions) {
+  return {
+    ...(maxLatency === undefined ? {} : { maxLatencyMs: parseDurationMs(maxLatency, '--max-latency') }),
+    ...(minAccuracy === undefined ? {} : { minAccuracy: parseFraction(minAccuracy, '--min-accuracy') }),
+  };
+}
+
+function provenanceOf(
+  options: SearchCommandOptions,
+  predictor: string,
+  evaluations: number,
+  tables: Tables,
+): Record<string, string> {
+  const devices = Object.entries(tables).map(([precision, { device }]) => `${device} (${precision})`);
+  return {
+    search: `seed ${options.seed}, ${evaluations} predictions by ${predictor}, latency tables of ${devices.join(', ')}`,
+  };
+}
+
+const COLUMNS: readonly Column<FrontPoint>[] = [
+  {
+    head: 'LATENCY',
+    value: ({ latencyMs }) => latencyMs,
+    text: ({ latencyMs }) => formatDurationMs(latencyMs),
+    align: 'right',
+  },
+  {
+    head: 'ACCURACY',
+    value: ({ accuracy }) => accuracy,
+    text: ({ accuracy }) => formatPercent(accuracy),
+    align: 'right',
+  },
+  { head: 'PRECISION', value: ({ precision }) => precision },
+  { head: 'R', value: ({ architecture }) => architecture.r, align: 'right' },
+  { head: 'DEPTHS', value: ({ architecture }) => architecture.d.join('') },
+  { head: 'KERNELS', value: ({ architecture }) => architecture.ks.join('') },
+  { head: 'EXPAND', value: ({ architecture }) => architecture.e.join('') },
+];
