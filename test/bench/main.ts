@@ -1,9 +1,10 @@
 import { Command, Option } from 'commander';
 import { AppError, describeError, exitCodeOf } from '../../shared/errors.ts';
 import { engineBench } from './engine.ts';
+import { modelsBench } from './models.ts';
 import { type Bench, type Format, render, reportOf } from './report.ts';
 
-const BENCHES: Readonly<Record<string, Bench>> = { engine: engineBench };
+const BENCHES: Readonly<Record<string, Bench>> = { engine: engineBench, models: modelsBench };
 
 async function bench(name: string | undefined, { output }: { output: Format }): Promise<void> {
   const list = Object.entries(BENCHES).map(([known, { summary }]) => `  ${known}  ${summary}\n`);
