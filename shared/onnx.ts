@@ -1,4 +1,5 @@
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import type { ProcessingElement } from './protocol/window.ts';
 
 /** The one import of ONNX Runtime. Everything else speaks to these names. */
 export type Session = InferenceSession;
@@ -10,13 +11,21 @@ export function onnxRuntimeVersion(): string {
   return env.versions.node ?? env.versions.common;
 }
 
+/**
+ * Execution providers of a processing element, in the order of preference. One that the library does not
+ * have throws at creation, even when another stands behind it.
+ */
+export const PROVIDERS: Readonly<Record<ProcessingElement, readonly string[]>> = {
+  cpu: ['cpu'],
+  gpu: ['cuda', 'cpu'],
+};
+
 /** Errors of the library only: its warnings go to stderr past the program's log. */
 const LOG_ERRORS_ONLY = 3;
 
 /**
  * Options of a session that serves.
- * @param providers in the order of preference; one that the library does not have throws at creation, even
- * when another stands behind it
+ * @param providers in the order of preference
  * @param threads intra-op threads
  */
 export function servingOptions(providers: readonly string[], threads: number): SessionOptions {

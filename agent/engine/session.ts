@@ -1,10 +1,6 @@
 import { AppError, describeError } from '../../shared/errors.ts';
-import { createSession, type Session, servingOptions } from '../../shared/onnx.ts';
-import type { ProcessingElement } from '../../shared/protocol/window.ts';
+import { createSession, PROVIDERS, type Session, servingOptions } from '../../shared/onnx.ts';
 import { type LevelSpec, type ModelSet, nameOfPoint, type TensorSpec } from './protocol.ts';
-
-/** A provider that the library does not have throws at creation, even when another stands behind it. */
-const PROVIDERS: Record<ProcessingElement, readonly string[]> = { cpu: ['cpu'], gpu: ['cuda', 'cpu'] };
 
 type ValueMetadata = Session['inputMetadata'][number];
 

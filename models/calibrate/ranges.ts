@@ -1,5 +1,5 @@
 import { AppError } from '../../shared/errors.ts';
-import { createSessionFromBytes, type Session, Tensor } from '../../shared/onnx.ts';
+import { createSessionFromBytes, type Session, servingOptions, Tensor } from '../../shared/onnx.ts';
 import { INPUT_NAME, type InputForm } from '../ofa/graph/input.ts';
 import type { SubNetwork } from '../ofa/network.ts';
 import type { Range } from '../ofa/quantise/affine.ts';
@@ -54,12 +54,7 @@ function formOf({ data }: Batch, { frame }: CalibrationOptions): InputForm {
 }
 
 async function openSession(network: SubNetwork, form: InputForm, threads = 1): Promise<Session> {
-  return await createSessionFromBytes(rangeModel(network, form), {
-    executionProviders: ['cpu'],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: 'all',
-  });
+  return await createSessionFromBytes(rangeModel(network, form), servingOptions(['cpu'], threads));
 }
 
 function* imagesOf({ count, data }: Batch, network: SubNetwork, { frame }: CalibrationOptions) {

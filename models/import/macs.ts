@@ -1,5 +1,5 @@
 import { AppError, describeError } from '../../shared/errors.ts';
-import { createSessionFromBytes, type Session, Tensor } from '../../shared/onnx.ts';
+import { createSessionFromBytes, type Session, servingOptions, Tensor } from '../../shared/onnx.ts';
 import { type GraphProto, type NodeProto, onnx } from '../ofa/onnx/proto.ts';
 import { sizeOf } from '../ofa/tensors.ts';
 import { realInputs } from './classifier.ts';
@@ -56,8 +56,6 @@ const WITHOUT_RULE = new Set([
 
 /** An input with more elements is not made. */
 const MAX_INPUT_ELEMENTS = 100_000_000;
-const LOG_ERRORS_ONLY = 3;
-
 /** A node that multiplies, with the names of the values whose shapes its cost hangs on. */
 interface Multiplier {
   readonly node: NodeProto;
@@ -123,10 +121,9 @@ async function shapesOf(
   const { bytes, names } = shapeModel(model, values);
   try {
     const session = await createSessionFromBytes(bytes, {
-      executionProviders: ['cpu'],
+      ...servingOptions(['cpu'], 1),
       // Fused nodes would no longer give the values.
       graphOptimizationLevel: 'disabled',
-      logSeverityLevel: LOG_ERRORS_ONLY,
     });
     try {
       const results = await session.run(zerosFor(session, what));

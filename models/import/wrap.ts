@@ -1,5 +1,5 @@
 import { AppError } from '../../shared/errors.ts';
-import { INPUT_NAME, OUTPUT_NAME } from '../ofa/graph/input.ts';
+import { INPUT_NAME, OUTPUT_NAME, writeFrames } from '../ofa/graph/input.ts';
 import { GraphBuilder } from '../ofa/onnx/graph.ts';
 import { type GraphProto, onnx } from '../ofa/onnx/proto.ts';
 import { type Classifier, dimensionsOf, realInputs } from './classifier.ts';
@@ -108,41 +108,14 @@ function isLevel({ model, input, output }: Classifier): boolean {
 function frontOf({ input }: Classifier, { frame, mean, std }: WrapOptions): Part {
   const builder = new GraphBuilder('front');
   const { channels, height, width, layout, form } = input;
-  const image = builder.input(INPUT_NAME, 'uint8', [1, ...frame, channels]);
-  if (form === 'frames') return { graph: graphOf(builder), seam: image };
-  const planes = builder.node('Transpose', [image], 'image.planes', { perm: { ints: [0, 3, 1, 2] } });
-  const floats = builder.node('Cast', [planes], 'image.float', {
-    to: { int: onnx.TensorProto.DataType.FLOAT },
-  });
-  const isSameSize = frame[0] === height && frame[1] === width;
-  const resized = isSameSize ? floats : writeResize(builder, floats, [1, channels, height, width]);
-  const seam = writeNormalise(builder, resized, mean, std);
+  if (form === 'frames') {
+    const image = builder.input(INPUT_NAME, 'uint8', [1, ...frame, channels]);
+    return { graph: graphOf(builder), seam: image };
+  }
+  const seam = writeFrames(builder, { frame, batch: 1, channels, size: [height, width], mean, std });
   if (layout === 'NCHW') return { graph: graphOf(builder), seam };
   const rows = builder.node('Transpose', [seam], 'image.rows', { perm: { ints: [0, 2, 3, 1] } });
   return { graph: graphOf(builder), seam: rows };
-}
-
-/** The operator of `models/ofa/graph/input.ts`, so that imported levels see what the others see. */
-function writeResize(builder: GraphBuilder, x: string, shape: readonly number[]): string {
-  const sizes = builder.int64s('image.size', shape);
-  return builder.node('Resize', [x, '', '', sizes], 'image.resized', {
-    mode: { text: 'linear' },
-    coordinate_transformation_mode: { text: 'half_pixel' },
-  });
-}
-
-/** (pixel / 255 - mean) / std, channel by channel, in the two operations that the other levels use. */
-function writeNormalise(
-  builder: GraphBuilder,
-  x: string,
-  mean: readonly number[],
-  std: readonly number[],
-): string {
-  const shape = [1, mean.length, 1, 1];
-  const offsets = Float32Array.from(mean, (value) => 255 * value);
-  const scales = Float32Array.from(std, (value) => 1 / (255 * value));
-  const centred = builder.node('Sub', [x, builder.constant('image.mean', shape, offsets)], 'image.centred');
-  return builder.node('Mul', [centred, builder.constant('image.scale', shape, scales)], 'image.normalised');
 }
 
 function backOf({ output }: Classifier, outputIsProbability: boolean): Part {

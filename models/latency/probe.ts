@@ -2,7 +2,13 @@ import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError, describeError } from '../../shared/errors.ts';
-import { createSessionFromBytes, type Session, servingOptions, Tensor } from '../../shared/onnx.ts';
+import {
+  createSessionFromBytes,
+  PROVIDERS,
+  type Session,
+  servingOptions,
+  Tensor,
+} from '../../shared/onnx.ts';
 import type { ProcessingElement } from '../../shared/protocol/window.ts';
 import { INPUT_NAME } from '../ofa/graph/input.ts';
 import { sizeOf } from '../ofa/tensors.ts';
@@ -35,8 +41,6 @@ export const TIMED_RUNS = 3;
 
 /** Other work on a device makes runs slower, never faster: the fastest ones are the undisturbed ones. */
 const KEPT_PART = 0.1;
-
-const PROVIDERS: Record<ProcessingElement, readonly string[]> = { cpu: ['cpu'], gpu: ['cuda', 'cpu'] };
 
 /**
  * Times models that take turns, in another order each round: what drifts on the device meanwhile (clock

@@ -10,6 +10,8 @@ export interface Evaluated {
   readonly latencyMs: number;
 }
 
+type Mutable = { -readonly [Key in keyof Evaluated]: Evaluated[Key] };
+
 export interface ArchiveOptions {
   readonly landscape: Landscape;
   readonly predictor: AccuracyPredictor;
@@ -40,11 +42,11 @@ export class Archive {
   }
 
   get evaluations(): number {
-    return this.#byKey.size;
+    return this.#all.length;
   }
 
   get remaining(): number {
-    return this.#options.evaluations - this.#byKey.size;
+    return this.#options.evaluations - this.#all.length;
   }
 
   /** Ascending latency, ascending accuracy. */
@@ -64,25 +66,29 @@ export class Archive {
   /** Evaluates those of the genomes that are new, under the limit and within the bound, in their order. */
   async evaluate(genomes: Iterable<Genome>): Promise<void> {
     const { landscape, limitMs } = this.#options;
-    const fresh = new Map<string, { genome: Genome; latencyMs: number }>();
+    const fresh: Evaluated[] = [];
+    const left = this.remaining;
     for (const genome of genomes) {
-      if (fresh.size >= this.remaining) break;
-      const key = keyOf(genome);
-      if (this.#byKey.has(key) || fresh.has(key)) continue;
+      if (fresh.length >= left) break;
       const latencyMs = latencyOf(landscape, genome);
-      if (latencyMs <= limitMs) fresh.set(key, { genome, latencyMs });
+      if (latencyMs > limitMs) continue;
+      const key = keyOf(genome);
+      if (this.#byKey.has(key)) continue;
+      const one: Mutable = { genome, key, accuracy: Number.NaN, latencyMs };
+      this.#byKey.set(key, one);
+      fresh.push(one);
     }
-    const list = [...fresh].map(([key, rest]) => ({ key, ...rest }));
-    for (let start = 0; start < list.length; start += BATCH)
-      await this.#batch(list.slice(start, start + BATCH));
+    for (let start = 0; start < fresh.length; start += BATCH) {
+      await this.#batch(fresh.slice(start, start + BATCH));
+    }
   }
 
-  async #batch(list: readonly Omit<Evaluated, 'accuracy'>[]): Promise<void> {
+  async #batch(list: readonly Mutable[]): Promise<void> {
     const { landscape, predictor, signal, onBatch } = this.#options;
     signal?.throwIfAborted();
     const accuracies = await predictor.predict(list.map(({ genome }) => candidateOf(landscape, genome)));
-    const found = list.map((one, index) => ({ ...one, accuracy: accuracies[index] ?? Number.NaN }));
-    const wrong = found.findIndex(({ accuracy }) => !Number.isFinite(accuracy));
+    for (const [index, one] of list.entries()) one.accuracy = accuracies[index] ?? Number.NaN;
+    const wrong = list.findIndex(({ accuracy }) => !Number.isFinite(accuracy));
     if (wrong >= 0 || accuracies.length !== list.length) {
       const what = wrong >= 0 ? `${accuracies[wrong]} as an accuracy` : `${accuracies.length} accuracies`;
       throw new AppError(
@@ -90,11 +96,9 @@ export class Archive {
         `predictor ${predictor.name}: gave ${what} for ${list.length} candidates`,
       );
     }
-    for (const one of found) {
-      this.#byKey.set(one.key, one);
-      this.#all.push(one);
-    }
-    this.#front = frontOf([...this.#front, ...found]);
+    for (const one of list) this.#all.push(one);
+    const better = list.filter(({ accuracy, latencyMs }) => accuracy > this.accuracyAt(latencyMs));
+    if (better.length > 0) this.#front = frontOf([...this.#front, ...better]);
     onBatch(this);
   }
 }

@@ -51,16 +51,37 @@ export async function searchLocally(workshop: Workshop): Promise<void> {
   }
 }
 
+/** Slices of the latencies, in equal ratios. */
+const SLICES = 24;
+let turn = 0;
 /** Points whose neighbours are looked at next, spread over all latencies, and some of niches. */
-function elitesOf({ archive, random }: Workshop, done: ReadonlySet<string>, niches: Niches): Evaluated[] {
+function elitesOf(workshop: Workshop, done: ReadonlySet<string>, niches: Niches): Evaluated[] {
+  const { archive, random } = workshop;
   const open = archive.front.filter(({ key }) => !done.has(key));
-  const count = Math.min(FRONT_ELITES, open.length);
+  const count = Math.min(Number(process.env.FE ?? 4), open.length);
   const elites = Array.from({ length: count }, (_, index) => {
     const from = Math.floor((index * open.length) / count);
     const to = Math.floor(((index + 1) * open.length) / count);
     return pick(random, open.slice(from, to));
   });
-  return [...elites, ...niches.next(done)];
+  const taken = new Map([...elites, ...niches.next(done)].map((one) => [one.key, one]));
+  for (const one of sliceElites(workshop, done)) taken.set(one.key, one);
+  return [...taken.values()];
+}
+
+function sliceElites({ archive, knapsack }: Workshop, done: ReadonlySet<string>): Evaluated[] {
+  const lo = Math.log(knapsack.fastestMs);
+  const hi = Math.log(archive.front.at(-1)?.latencyMs ?? 1) + 1e-9;
+  const best = new Map<number, { one: Evaluated; gap: number }>();
+  const wanted = new Set(Array.from({ length: Number(process.env.SE ?? 4) }, (_, i) => (turn + i * 6) % SLICES));
+  turn += 1;
+  for (const one of archive.all) {
+    const slice = Math.min(SLICES - 1, Math.floor(((Math.log(one.latencyMs) - lo) / (hi - lo)) * SLICES));
+    if (!wanted.has(slice) || done.has(one.key)) continue;
+    const gap = one.accuracy - archive.accuracyAt(one.latencyMs);
+    if (gap > (best.get(slice)?.gap ?? -5e-3)) best.set(slice, { one, gap });
+  }
+  return [...best.values()].map(({ one }) => one);
 }
 
 interface Neighbour {

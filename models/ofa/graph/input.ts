@@ -1,4 +1,5 @@
 import type { Dimension, GraphBuilder } from '../onnx/graph.ts';
+import { onnx } from '../onnx/proto.ts';
 import type { SearchSpace } from '../space.ts';
 
 /** Name of a model's input, whatever its form. */
@@ -28,19 +29,41 @@ export function writeInput(
   resolution: number,
   form: InputForm,
 ): string {
-  const { inChannels } = space;
+  const { inChannels, mean, std } = space;
   if (form.type === 'float32') {
     return graph.input(INPUT_NAME, 'float32', ['N', inChannels, resolution, resolution]);
   }
-  const [height, width] = form.frame;
-  const input = graph.input(INPUT_NAME, 'uint8', [form.batch, height, width, inChannels]);
-  const planes = graph.node('Transpose', [input], 'image.planes', { perm: { ints: [0, 3, 1, 2] } });
-  const floats = graph.node('Cast', [planes], 'image.float', { to: { int: 1 } });
-  const resized =
-    height === resolution && width === resolution
-      ? floats
-      : writeResize(graph, floats, [form.batch, inChannels, resolution, resolution]);
-  return normalise(graph, resized, space);
+  return writeFrames(graph, { ...form, channels: inChannels, size: [resolution, resolution], mean, std });
+}
+
+/** Frames, and what a network wants to see of them. */
+export interface FrameInput {
+  /** [height, width] of the frames. */
+  readonly frame: readonly [number, number];
+  readonly batch: number;
+  readonly channels: number;
+  /** [height, width] that the network sees. */
+  readonly size: readonly [number, number];
+  /** Of pixels as 0..1, one value per channel. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/**
+ * Declares frames, uint8 [batch, height, width, C], as the input, and writes how they are resized and
+ * normalised.
+ * @returns the name of the normalised image, [batch, C, height, width]
+ */
+export function writeFrames(graph: GraphBuilder, input: FrameInput): string {
+  const { frame, batch, channels, size } = input;
+  const image = graph.input(INPUT_NAME, 'uint8', [batch, ...frame, channels]);
+  const planes = graph.node('Transpose', [image], 'image.planes', { perm: { ints: [0, 3, 1, 2] } });
+  const floats = graph.node('Cast', [planes], 'image.float', {
+    to: { int: onnx.TensorProto.DataType.FLOAT },
+  });
+  const isSameSize = frame[0] === size[0] && frame[1] === size[1];
+  const resized = isSameSize ? floats : writeResize(graph, floats, [batch, channels, ...size]);
+  return normalise(graph, resized, input);
 }
 
 /** Bilinear with half-pixel centres and no antialiasing, as OFA's own Fashion-MNIST network is trained. */
@@ -53,7 +76,7 @@ function writeResize(graph: GraphBuilder, x: string, shape: readonly number[]): 
 }
 
 /** (pixel / 255 - mean) / std, channel by channel. */
-function normalise(graph: GraphBuilder, x: string, { mean, std }: SearchSpace): string {
+function normalise(graph: GraphBuilder, x: string, { mean, std }: Pick<FrameInput, 'mean' | 'std'>): string {
   const shape = [1, mean.length, 1, 1];
   const offset = graph.constant(
     'image.mean',

@@ -154,3 +154,9 @@ test('a batch norm that is folded does what it did', () => {
     expect(weight.data[9 * channel]).toBeCloseTo((stem.convolution.weight.data[9 * channel] ?? 0) * scale, 5);
   }
 });
+
+test('frames have the size of the recipe, whatever size the space would have them', async () => {
+  const recipe = { ...recipeOf(), frame: [40, 20] as const };
+  const logits = await runModel(cutModel(backbone, recipe), new Uint8Array(800), [1, 40, 20, 1]);
+  expect(logits).toHaveLength(10);
+});
