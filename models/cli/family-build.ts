@@ -3,16 +3,18 @@ import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { parseCount } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Dataset } from '../datasets/dataset.ts';
-import { buildFamily, type MeasuredCandidate } from '../family/build.ts';
+import {
+  type BuildOptions as BuildFamilyOptions,
+  buildFamily,
+  type MeasuredCandidate,
+} from '../family/build.ts';
+import { chooseLevels } from '../family/choose.ts';
 import { type FrontFile, frontParser } from '../family/front-file.ts';
 import { labelsOf } from '../family/labels.ts';
 import type { SubNetworkChoice } from '../family/measure.ts';
 import { checkTarget } from '../family/write.ts';
-import { openJournal } from '../journal.ts';
 import { checkArchitecture, writtenArchitecture } from '../ofa/architecture.ts';
 import type { Backbone } from '../ofa/backbone.ts';
-import { undominated } from '../pareto.ts';
-import { selectLevels } from '../search/levels.ts';
 import type { Cli } from './context.ts';
 import { addCalibration, type CalibrationFlags, openCalibration } from './cut-options.ts';
 import {
@@ -33,7 +35,7 @@ import {
   loadDataset,
   readJson,
 } from './options.ts';
-import { removeWork, workPath } from './work.ts';
+import { withWork } from './work.ts';
 
 /** Of every front so many times the levels are measured: what is predicted is not yet true. */
 const CANDIDATES_PER_LEVEL = 3;
@@ -75,15 +77,12 @@ async function build(cli: Cli, options: BuildOptions, signal: AbortSignal): Prom
   const levels = parseCount(options.levels, '--levels');
   const candidates = candidatesOf(fronts, backbone, options, levels);
   const data = await openData(cli, backbone, options, signal);
-  const work = workPath(options.out, options.work);
   const progress = cli.progress('candidates');
-  await using journal = await openJournal(work);
-  const built = await buildFamily({
+  const plan: Omit<BuildFamilyOptions, 'journal'> = {
     backbone,
     backboneName: options.backbone,
     ...data,
     batchSize: parseCount(options.batchSize, '--batch-size'),
-    journal,
     signal,
     folder: options.out,
     name: familyName(options.name),
@@ -96,8 +95,8 @@ async function build(cli: Cli, options: BuildOptions, signal: AbortSignal): Prom
       progress.update(done, total);
       if (done === total) progress.done();
     },
-  });
-  await removeWork(work);
+  };
+  const built = await withWork(options.out, options.work, (journal) => buildFamily({ ...plan, journal }));
   const { manifest, sha256 } = built.family;
   const json = {
     folder: options.out,
@@ -118,7 +117,7 @@ function candidatesOf(
     options.candidates === undefined
       ? CANDIDATES_PER_LEVEL * levels
       : parseCount(options.candidates, '--candidates');
-  const chosen = fronts.flatMap(({ points }) => selectLevels(undominated(points), wanted));
+  const chosen = fronts.flatMap(({ points }) => chooseLevels(points, wanted));
   for (const { architecture } of chosen) checkArchitecture(space, architecture, '--front');
   return chosen;
 }
@@ -153,6 +152,8 @@ async function openData(
   return { calibration, selection, evaluation, labels: labelsOf(given, evaluation, backbone.space.classes) };
 }
 
-function describeCandidate({ architecture, precision, accuracy, latencyMs }: MeasuredCandidate) {
-  return { architecture: writtenArchitecture(architecture), precision, latencyMs, ...accuracy };
+function describeCandidate(candidate: MeasuredCandidate) {
+  const { architecture, precision, latencyMs, accuracy, standardError, count } = candidate;
+  const written = writtenArchitecture(architecture);
+  return { architecture: written, precision, latencyMs, accuracy, standardError, count };
 }

@@ -2,10 +2,9 @@ import { type Command, Option } from 'commander';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { parseCount } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
-import { importFamily } from '../family/import.ts';
+import { type ImportOptions as ImportFamilyOptions, importFamily } from '../family/import.ts';
 import { checkTarget } from '../family/write.ts';
 import { MAX_MODEL_BYTES } from '../import/wire.ts';
-import { openJournal } from '../journal.ts';
 import type { Cli } from './context.ts';
 import {
   addFamilyWriting,
@@ -17,7 +16,7 @@ import {
   type WriteOptions,
 } from './family-options.ts';
 import { addExamples, loadDataset, parseSize, readInput } from './options.ts';
-import { removeWork, workPath } from './work.ts';
+import { withWork } from './work.ts';
 
 interface ImportOptions extends WriteOptions, OutputOptions {
   readonly frame: string;
@@ -72,9 +71,7 @@ async function importModels(
   const models = await Promise.all(
     paths.map(async (path) => ({ path, bytes: await readInput(path, MAX_MODEL_BYTES) })),
   );
-  const work = workPath(options.out, options.work);
-  await using journal = await openJournal(work);
-  const family = await importFamily({
+  const plan: Omit<ImportFamilyOptions, 'journal'> = {
     models,
     evaluation,
     labels,
@@ -89,12 +86,11 @@ async function importModels(
     name: familyName(options.name),
     version: parseCount(options.familyVersion, '--family-version'),
     profile: profileSettings(cli, options, signal),
-    journal,
     signal,
     onStep: cli.note,
     onWarning: cli.note,
-  });
-  await removeWork(work);
+  };
+  const family = await withWork(options.out, options.work, (journal) => importFamily({ ...plan, journal }));
   const { levels } = family.manifest;
   const json = { folder: options.out, sha256: family.sha256, levels };
   cli.print({ rows: levelRows(levels), columns: LEVEL_COLUMNS, json }, options.output);

@@ -6,7 +6,6 @@ import { parseCount } from '../../shared/cli/values.ts';
 import type { Precision } from '../../shared/family/manifest.ts';
 import { writeAtomic } from '../../shared/files.ts';
 import type { ProcessingElement } from '../../shared/protocol/window.ts';
-import { openJournal } from '../journal.ts';
 import { type BuildOptions, buildTable } from '../latency/build.ts';
 import { checkTable, type TableCheck } from '../latency/check.ts';
 import { sampleArchitectures } from '../latency/sample.ts';
@@ -27,7 +26,7 @@ import {
   readInput,
 } from './options.ts';
 
-import { removeWork, workPath } from './work.ts';
+import { withWork } from './work.ts';
 
 /** Above this, other work on the device took so much that a table says little. */
 const MUCH_DISTURBED = 1.2;
@@ -112,25 +111,22 @@ async function build(cli: Cli, options: BuildCommandOptions, signal: AbortSignal
   const measuring = measuringOf(cli, backbone, options, signal);
   const resolutions =
     options.resolutions?.map((text) => parseCount(text, '--resolutions')) ?? backbone.space.resolutions;
-  const work = workPath(options.out, options.work);
   const progress = cli.progress('layers');
-  const table = await (async () => {
-    await using journal = await openJournal(work);
-    return await buildTable({
+  const table = await withWork(options.out, options.work, (journal) =>
+    buildTable({
       ...measuring,
       resolutions,
       device: options.device,
       journal,
       onProgress: (done, total, text) => progress.update(done, total, text),
-    });
-  })();
+    }),
+  );
   progress.done();
   const networks = options.check === '0' ? 0 : parseCount(options.check, '--check');
   const checked =
     networks === 0 ? undefined : await compare(cli, { table, backbone, measuring, networks, resolutions });
   const written = checked?.correction === undefined ? table : { ...table, correction: checked.correction };
   await writeAtomic(options.out, `${JSON.stringify(latencyTableFile(written), null, 1)}\n`);
-  await removeWork(work);
   const layers = [...table.resolutions.values()].reduce((sum, { size }) => sum + size, 0);
   const json = { file: options.out, device: table.device, resolutions, layers, ...summaryOf(checked) };
   cli.print({ rows: [json], columns: [...BUILD_COLUMNS, ...CHECK_COLUMNS], json }, options.output);

@@ -4,7 +4,6 @@ import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { parseCount } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import { writeAtomic } from '../../shared/files.ts';
-import { openJournal } from '../journal.ts';
 import { writtenArchitecture } from '../ofa/architecture.ts';
 import { fitPredictor, MIN_SAMPLES, type PredictorQuality } from '../predictor/fitted.ts';
 import { collectSamples, plannedSamples } from '../samples/collect.ts';
@@ -18,7 +17,7 @@ import {
   loadBackbone,
   loadDataset,
 } from './options.ts';
-import { removeWork, workPath } from './work.ts';
+import { withWork } from './work.ts';
 
 interface FitOptions extends BackboneOptions, CalibrationFlags, OutputOptions {
   readonly data: string;
@@ -66,15 +65,12 @@ async function fitCommand(cli: Cli, options: FitOptions, signal: AbortSignal): P
   if (choices.length < MIN_SAMPLES) {
     throw new AppError('usage', `--samples: a predictor needs at least ${MIN_SAMPLES} sub-networks`);
   }
-  const work = workPath(options.out, options.work);
   const progress = cli.progress('samples');
-  await using journal = await openJournal(work);
   const batchSize = parseCount(options.batchSize, '--batch-size');
-  const samples = await collectSamples(
-    { backbone, calibration, batchSize, journal, signal },
-    choices,
-    data,
-    (done, what) => progress.update(done, choices.length, what),
+  const samples = await withWork(options.out, options.work, (journal) =>
+    collectSamples({ backbone, calibration, batchSize, journal, signal }, choices, data, (done, what) =>
+      progress.update(done, choices.length, what),
+    ),
   );
   progress.done();
   const fitted = fitPredictor(backbone.space, samples);
@@ -90,7 +86,6 @@ async function fitCommand(cli: Cli, options: FitOptions, signal: AbortSignal): P
     })),
   };
   await writeAtomic(options.out, `${JSON.stringify(file)}\n`);
-  await removeWork(work);
   const { quality } = fitted;
   cli.print({ rows: [quality], columns: COLUMNS, json: { file: options.out, ...quality } }, options.output);
 }

@@ -13,6 +13,8 @@ export interface PredictorChoice {
   /** A file, or `published`. */
   readonly named: string | undefined;
   readonly continuousResolution: boolean;
+  /** Those that it will be asked for: the published one does not know all of its space's. */
+  readonly resolutions: readonly number[];
 }
 
 const PredictorFileSchema = Type.Object({ fitted: FittedFileSchema });
@@ -24,14 +26,16 @@ const PredictorFileSchema = Type.Object({ fitted: FittedFileSchema });
 export async function openPredictor(
   env: NodeJS.ProcessEnv,
   space: SearchSpace,
-  { named, continuousResolution }: PredictorChoice,
+  { named, continuousResolution, resolutions }: PredictorChoice,
 ): Promise<AccuracyPredictor & AsyncDisposable> {
   if (named === undefined) throw new AppError('usage', 'name an accuracy predictor with --predictor');
   const path = publishedPath('predictor', named, env);
   if (path.endsWith('.safetensors')) {
-    const { close, ...predictor } = await publishedMlp(await readCheckpoint(path), space, {
-      continuousResolution,
-    });
+    const { close, ...predictor } = await publishedMlp(
+      await readCheckpoint(path),
+      { ...space, resolutions },
+      { continuousResolution },
+    );
     return { ...predictor, [Symbol.asyncDispose]: close };
   }
   if (continuousResolution) {

@@ -79,9 +79,10 @@ async function search(cli: Cli, options: SearchCommandOptions, signal: AbortSign
   const space = await loadSpace(options.space);
   const tables = await loadTables(cli, options);
   const restrict = restrictionOf(space, Object.values(tables), options);
-  await using predictor = await openPredictor(cli.env, narrowed(space, restrict), {
+  await using predictor = await openPredictor(cli.env, space, {
     named: options.predictor ?? bundledPredictor(options.space),
     continuousResolution: options.continuousResolution === true,
+    resolutions: restrict.r ?? space.resolutions,
   });
   const progress = cli.progress('search');
   const front = await searchFront({
@@ -148,11 +149,6 @@ function restrictionOf(
     r: numbers(options.resolutions, '--resolutions') ?? measured,
   };
   return Object.fromEntries(Object.entries(chosen).filter(([, values]) => values !== undefined));
-}
-
-/** A predictor need not know resolutions that are not searched. */
-function narrowed(space: SearchSpace, { r = space.resolutions }: Restriction): SearchSpace {
-  return { ...space, resolutions: r };
 }
 
 function constraintsOf({ maxLatency, minAccuracy }: SearchCommandOptions) {

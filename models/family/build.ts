@@ -4,8 +4,7 @@ import type { Dataset } from '../datasets/dataset.ts';
 import { writtenArchitecture } from '../ofa/architecture.ts';
 import { costOf } from '../ofa/cost.ts';
 import { INPUT_NAME, OUTPUT_NAME } from '../ofa/graph/input.ts';
-import { undominated } from '../pareto.ts';
-import { selectLevels } from '../search/levels.ts';
+import { chooseLevels } from './choose.ts';
 import {
   type Accuracy,
   accuracyOf,
@@ -40,8 +39,7 @@ export interface BuildOptions extends Workshop {
 }
 
 /** A candidate as it was measured here. */
-export interface MeasuredCandidate extends MadeSubNetwork {
-  readonly accuracy: Accuracy;
+export interface MeasuredCandidate extends MadeSubNetwork, Accuracy {
   /** Median of one inference. */
   readonly latencyMs: number;
 }
@@ -94,23 +92,10 @@ async function measureCandidates(
   const { profiles, report } = await costsOf([...made.keys()], options.profile);
   const candidates = [...made.values()].map(({ sub, accuracy }, index) => ({
     ...sub,
-    accuracy,
+    ...accuracy,
     latencyMs: profiles[index]?.latencyMs.p50 ?? Number.NaN,
   }));
   return { candidates, report };
-}
-
-/** The best levels of those that no other candidate beats in both respects, cheapest first. */
-export function chooseLevels<C extends { accuracy: Accuracy; latencyMs: number }>(
-  candidates: readonly C[],
-  count: number,
-): C[] {
-  const points = candidates.map((candidate) => ({
-    candidate,
-    latencyMs: candidate.latencyMs,
-    accuracy: candidate.accuracy.accuracy,
-  }));
-  return selectLevels(undominated(points), count).map(({ candidate }) => candidate);
 }
 
 async function levelOf(candidate: MeasuredCandidate, options: BuildOptions): Promise<LevelFiles> {

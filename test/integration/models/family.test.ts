@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Dataset } from '../../../models/datasets/dataset.ts';
 import { parseLabels } from '../../../models/datasets/labels.ts';
-import { chooseLevels } from '../../../models/family/build.ts';
+import { chooseLevels } from '../../../models/family/choose.ts';
 import { frontParser, writtenFront } from '../../../models/family/front-file.ts';
 import { labelsOf } from '../../../models/family/labels.ts';
 import { checkTarget, type LevelFiles, writeFamily } from '../../../models/family/write.ts';
@@ -63,15 +63,15 @@ describe("a family's folder", () => {
   });
 });
 
-test('levels are chosen of those that nothing beats in both respects', () => {
-  const candidate = (latencyMs: number, accuracy: number) => ({
-    latencyMs,
-    accuracy: { accuracy, standardError: 0.003, count: 1_000 },
-  });
-  const best = [candidate(1, 0.9), candidate(2, 0.92), candidate(4, 0.93)];
-  const beaten = [candidate(3, 0.91), candidate(5, 0.93)];
-  expect(chooseLevels([...beaten, ...best.toReversed()], 4)).toEqual(best);
-  expect(chooseLevels([...beaten, ...best], 2)).toHaveLength(2);
+test('levels are chosen of those that nothing beats in both respects, the fastest and the best always', () => {
+  const best = [1, 2, 4, 5, 9].map((latencyMs) => ({ latencyMs, accuracy: 0.9 + latencyMs / 100 }));
+  const beaten = { latencyMs: 3, accuracy: 0.91 };
+  expect(chooseLevels([beaten, ...best.toReversed()], 6)).toEqual(best);
+  for (const count of [2, 3, 4]) {
+    const chosen = chooseLevels([beaten, ...best], count);
+    expect(chosen).toHaveLength(count);
+    expect([chosen[0], chosen.at(-1)]).toEqual([best[0], best.at(-1)]);
+  }
 });
 
 test('a front is read back as it was written', () => {
