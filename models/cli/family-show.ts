@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import type { Column } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { AppError } from '../../shared/errors.ts';
 import { type Family, readFamily } from '../../shared/family/read.ts';
@@ -44,15 +45,16 @@ export function addFamilyPlot(family: Command, cli: Cli): void {
     .requiredOption('--out <file>', 'SVG file to write')
     .option('--title <text>', 'above the drawing')
     .action((folders: string[], options: PlotOptions) => plot(cli, folders, options));
-  addExamples(command, 'family plot cpu-family gpu-family --out families.svg');
+  addExamples(addOutput(command), 'family plot cpu-family gpu-family --out families.svg');
 }
 
-interface PlotOptions {
+interface PlotOptions extends OutputOptions {
   readonly out: string;
   readonly title?: string;
 }
 
-async function plot(cli: Cli, folders: readonly string[], { out, title }: PlotOptions): Promise<void> {
+async function plot(cli: Cli, folders: readonly string[], options: PlotOptions): Promise<void> {
+  const { out, title, output } = options;
   const series: PlotSeries[] = [];
   for (const folder of folders) {
     const family = await readFamily(familyPath(folder));
@@ -69,8 +71,14 @@ async function plot(cli: Cli, folders: readonly string[], { out, title }: PlotOp
     markers: { circle: 'fp32', square: 'int8' },
   });
   await writeAtomic(out, svg);
-  cli.note(`wrote ${out}`);
+  const json = { file: out, families: folders, levels: series.map(({ points }) => points.length) };
+  cli.print({ rows: [json], columns: PLOT_COLUMNS, json }, output);
 }
+
+const PLOT_COLUMNS: readonly Column<{ file: string; levels: readonly number[] }>[] = [
+  { head: 'FILE', value: ({ file }) => file },
+  { head: 'LEVELS', value: ({ levels }) => levels.join('+'), align: 'right' },
+];
 
 function isProfiled({ manifest }: Family): boolean {
   return manifest.levels.every(({ latencyMs }) => latencyMs !== undefined);

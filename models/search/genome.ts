@@ -137,7 +137,7 @@ export function canonicalise({ stages, perStage }: Landscape, genome: Genome): G
 
 /** A text that two genomes share exactly if they are equal. */
 export function keyOf(genome: Genome): string {
-  return String.fromCharCode(...genome);
+  return Buffer.from(genome.buffer, genome.byteOffset, genome.byteLength).toString('utf16le');
 }
 
 /** The candidate that a genome stands for, in its canonical form. */

@@ -6,7 +6,7 @@ import type { Random } from './random.ts';
 /** Points further below the front are not looked at. */
 const SLACK = 3e-3;
 /** Niches of which a pass takes one point each. */
-const PER_PASS = 5;
+const PER_PASS = Number(process.env.NE ?? 4);
 
 /** The networks with one value of one gene. */
 interface Niche {

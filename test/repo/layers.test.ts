@@ -136,6 +136,19 @@ test('one vendor, one file', () => {
   expect(found).toEqual([]);
 });
 
+/** What reaches outside of the process. */
+const EFFECTS =
+  /^(node:(fs|net|http|child_process|worker_threads|os|dns|tls)|shared\/(onnx|files|sqlite|mqtt|clock|log)\.ts$)/;
+
+test('cutting sub-networks is pure: agents do it too', () => {
+  const found = sources
+    .filter(({ path }) => path.startsWith('models/ofa/'))
+    .flatMap((source) => importsOf(source).map(({ target, line }) => ({ source, target, line })))
+    .filter(({ target }) => EFFECTS.test(target))
+    .map(({ source, target, line }) => `${source.path}:${line}: imports ${target}`);
+  expect(found).toEqual([]);
+});
+
 test('no import cycle, types counted too', () => {
   const graph = new Map(
     sources.map((source) => [source.path, importsOf(source).map(({ target }) => target)]),
