@@ -1,7 +1,5 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import type { Clock } from '../../shared/clock.ts';
-import { describeError } from '../../shared/errors.ts';
+import { NativeChild } from '../../shared/native-child.ts';
 import { siblingModule } from '../../shared/package.ts';
 import type { FromProfiler, ProfileTask } from './protocol.ts';
 
@@ -17,12 +15,6 @@ export interface ChildOptions {
 export type Outcome =
   | Exclude<FromProfiler, { kind: 'progress' }>
   | { readonly kind: 'lost'; readonly message: string };
-
-/** Characters of the child's stderr that are kept, from its end. */
-const STDERR_CHARACTERS = 4_096;
-
-/** The child gets no secrets; the loader of GPU libraries and their caches read these. */
-const PASSED_ENVIRONMENT = ['LD_LIBRARY_PATH', 'PATH', 'TMPDIR', 'HOME', 'CUDA_VISIBLE_DEVICES'];
 
 /**
  * Runs a task in a process of its own. When this settles the process is gone.
@@ -48,26 +40,24 @@ export async function runInChild(task: ProfileTask, options: ChildOptions): Prom
 
 /** One child process and what is known of it. */
 class Profiler {
-  /** Resolves when the process is gone. */
-  readonly ended: Promise<void>;
   readonly #options: ChildOptions;
-  readonly #child: ChildProcess;
+  readonly #child: NativeChild<FromProfiler>;
   #heardMs: number;
   #outcome: Outcome | undefined;
-  #death: string | undefined;
-  #stderr = '';
 
   constructor(task: ProfileTask, options: ChildOptions) {
     this.#options = options;
     this.#heardMs = options.clock.monoMs();
-    this.#child = fork(fileURLToPath(siblingModule(import.meta.url, 'profile-child')), {
-      env: environment(),
+    this.#child = new NativeChild({
+      module: siblingModule(import.meta.url, 'profile-child'),
+      task,
       execArgv: ['--expose-gc'],
-      serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      onMessage: (message) => this.#receive(message),
     });
-    this.ended = this.#follow();
-    this.#child.send(task);
+  }
+
+  get ended(): Promise<void> {
+    return this.#child.ended;
   }
 
   /** Kills the process when it has been silent for too long, or `stop` aborts. */
@@ -79,45 +69,19 @@ class Profiler {
         if (leftMs <= 0) break;
         await clock.sleep(leftMs, stop);
       }
-      this.#death ??= `it said nothing for ${silenceMs} ms, it hangs`;
+      this.#child.kill(`it said nothing for ${silenceMs} ms, it hangs`);
     } catch {
-      this.#death ??= 'it was told to stop';
+      this.#child.kill('it was told to stop');
     }
-    this.#child.kill('SIGKILL');
   }
 
   outcome(): Outcome {
-    if (this.#outcome !== undefined) return this.#outcome;
-    const said = this.#stderr.trim().split('\n').at(-1) ?? '';
-    const message = `${this.#death ?? 'its process was lost'}${said === '' ? '' : `; it said: ${said}`}`;
-    return { kind: 'lost', message };
+    return this.#outcome ?? { kind: 'lost', message: this.#child.lastWords() };
   }
 
-  #follow(): Promise<void> {
-    const ended = Promise.withResolvers<void>();
-    this.#child.on('message', (message: FromProfiler) => {
-      this.#heardMs = this.#options.clock.monoMs();
-      if (message.kind === 'progress') this.#options.onProgress?.(message.text);
-      else this.#outcome = message;
-    });
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-STDERR_CHARACTERS);
-    });
-    this.#child.on('error', (cause) => {
-      this.#death ??= `its process failed: ${describeError(cause)}`;
-      // One that was never started does not close either.
-      if (this.#child.pid === undefined) ended.resolve();
-    });
-    this.#child.on('close', (code, signal) => {
-      this.#death ??=
-        signal === null ? `its process ended with exit code ${code}` : `its process crashed with ${signal}`;
-      ended.resolve();
-    });
-    return ended.promise;
+  #receive(message: FromProfiler): void {
+    this.#heardMs = this.#options.clock.monoMs();
+    if (message.kind === 'progress') this.#options.onProgress?.(message.text);
+    else this.#outcome = message;
   }
-}
-
-function environment(): NodeJS.ProcessEnv {
-  const entries = PASSED_ENVIRONMENT.map((name) => [name, process.env[name]] as const);
-  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
