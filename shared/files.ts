@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, statSync } from 'node:fs';
-import { open, rename, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { AppError, isSystemError } from './errors.ts';
+import { AppError, describeError, isSystemError } from './errors.ts';
 
 /** SHA-256 of a file's bytes, as lower-case hexadecimal; the file is streamed, not held in memory. */
 export async function sha256OfFile(path: string): Promise<string> {
@@ -15,6 +15,46 @@ export async function sha256OfFile(path: string): Promise<string> {
 /** SHA-256 of bytes or text, as lower-case hexadecimal. */
 export function sha256(data: Uint8Array | string): string {
   return createHash('sha256').update(data).digest('hex');
+}
+
+/** A single read gives at most 2 GiB. */
+const READ_BYTES = 1024 ** 3;
+
+/**
+ * Reads a file as a whole.
+ * @param maxBytes a larger one is refused, before it is read into memory
+ * @throws AppError `not-found`, `system` when it cannot be read, `invalid` when it is larger, or no file: a
+ * device or a pipe has no end
+ */
+export async function readWhole(path: string, maxBytes: number): Promise<Uint8Array> {
+  try {
+    // Without waiting: a named pipe is refused, not waited for.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return await readFrom(file, path, maxBytes);
+  } catch (cause) {
+    if (cause instanceof AppError) throw cause;
+    if (isSystemError(cause, 'ENOENT')) {
+      throw new AppError('not-found', `${path}: there is no such file`, { cause });
+    }
+    throw new AppError('system', `${path}: ${describeError(cause)}`, { cause });
+  }
+}
+
+/** The size is taken once: a file that grows must not fill the memory. */
+async function readFrom(file: FileHandle, path: string, maxBytes: number): Promise<Uint8Array> {
+  const stat = await file.stat();
+  if (!stat.isFile()) throw new AppError('invalid', `${path}: expected a file`);
+  if (stat.size > maxBytes) {
+    throw new AppError('invalid', `${path}: ${stat.size} bytes, at most ${maxBytes} are read`);
+  }
+  const bytes = new Uint8Array(stat.size);
+  let filled = 0;
+  while (filled < bytes.length) {
+    const { bytesRead } = await file.read(bytes, filled, Math.min(READ_BYTES, bytes.length - filled), filled);
+    if (bytesRead === 0) throw new AppError('invalid', `${path}: the file became shorter while it was read`);
+    filled += bytesRead;
+  }
+  return bytes;
 }
 
 /**

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { parseCount } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Precision } from '../../shared/family/manifest.ts';
+import { readWhole } from '../../shared/files.ts';
 import { calibratedRecipe } from '../calibrate/recipe.ts';
 import { subset } from '../datasets/subset.ts';
 import type { Architecture } from '../ofa/architecture.ts';
@@ -18,7 +19,6 @@ import {
   loadArchitecture,
   loadBackbone,
   loadDataset,
-  readInput,
 } from './options.ts';
 
 const MAX_RECIPE_BYTES = 64 * 1024 * 1024;
@@ -79,7 +79,7 @@ export async function prepareCut(cli: Cli, options: CutOptions, signal: AbortSig
   }
   const backbone = await loadBackbone(options);
   if (options.recipe !== undefined) {
-    const recipe = decodeRecipe(await readInput(options.recipe, MAX_RECIPE_BYTES), options.recipe);
+    const recipe = decodeRecipe(await readWhole(options.recipe, MAX_RECIPE_BYTES), options.recipe);
     return { backbone, recipe, calibrated: true };
   }
   const resolution =

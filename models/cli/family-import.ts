@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { parseCount } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
+import { readWhole } from '../../shared/files.ts';
 import { type ImportOptions as ImportFamilyOptions, importFamily } from '../family/import.ts';
 import { checkTarget } from '../family/write.ts';
 import { MAX_MODEL_BYTES } from '../import/wire.ts';
@@ -15,7 +16,7 @@ import {
   profileSettings,
   type WriteOptions,
 } from './family-options.ts';
-import { addExamples, loadDataset, parseSize, readInput } from './options.ts';
+import { addExamples, loadDataset, parseSize } from './options.ts';
 import { withWork } from './work.ts';
 
 interface ImportOptions extends WriteOptions, OutputOptions {
@@ -69,7 +70,7 @@ async function importModels(
     signal,
   });
   const models = await Promise.all(
-    paths.map(async (path) => ({ path, bytes: await readInput(path, MAX_MODEL_BYTES) })),
+    paths.map(async (path) => ({ path, bytes: await readWhole(path, MAX_MODEL_BYTES) })),
   );
   const plan: Omit<ImportFamilyOptions, 'journal'> = {
     models,

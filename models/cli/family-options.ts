@@ -4,13 +4,13 @@ import { formatPercent } from '../../shared/cli/format.ts';
 import { parseCount } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Level } from '../../shared/family/manifest.ts';
+import { readWhole } from '../../shared/files.ts';
 import { isId } from '../../shared/protocol/ids.ts';
 import { formatDurationMs } from '../../shared/units.ts';
 import { parseLabels } from '../datasets/labels.ts';
 import type { ProfileSettings } from '../family/profile.ts';
 import type { ExecutionProvider } from '../profile/protocol.ts';
 import type { Cli } from './context.ts';
-import { readInput } from './options.ts';
 
 const MAX_LABELS_BYTES = 16 * 1024 * 1024;
 
@@ -56,7 +56,7 @@ export function familyName(name: string): string {
 /** Reads the class names of `--labels`, if there is one. */
 export async function loadLabels(path: string | undefined): Promise<string[] | undefined> {
   if (path === undefined) return undefined;
-  return parseLabels(new TextDecoder().decode(await readInput(path, MAX_LABELS_BYTES)), path);
+  return parseLabels(new TextDecoder().decode(await readWhole(path, MAX_LABELS_BYTES)), path);
 }
 
 /** How latency is measured. */

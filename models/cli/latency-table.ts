@@ -4,7 +4,7 @@ import { type Column, formatPercent } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { parseCount } from '../../shared/cli/values.ts';
 import type { Precision } from '../../shared/family/manifest.ts';
-import { writeAtomic } from '../../shared/files.ts';
+import { readWhole, writeAtomic } from '../../shared/files.ts';
 import type { ProcessingElement } from '../../shared/protocol/window.ts';
 import { type BuildOptions, buildTable } from '../latency/build.ts';
 import { checkTable, type TableCheck } from '../latency/check.ts';
@@ -17,14 +17,7 @@ import {
 } from '../latency/table.ts';
 import type { Backbone } from '../ofa/backbone.ts';
 import type { Cli } from './context.ts';
-import {
-  addBackbone,
-  addExamples,
-  type BackboneOptions,
-  frameShape,
-  loadBackbone,
-  readInput,
-} from './options.ts';
+import { addBackbone, addExamples, type BackboneOptions, frameShape, loadBackbone } from './options.ts';
 
 import { withWork } from './work.ts';
 
@@ -169,7 +162,7 @@ async function check(
   options: MeasureOptions & { networks: string },
   signal: AbortSignal,
 ): Promise<void> {
-  const text = new TextDecoder().decode(await readInput(file, MAX_LATENCY_TABLE_BYTES));
+  const text = new TextDecoder().decode(await readWhole(file, MAX_LATENCY_TABLE_BYTES));
   const table = parseLatencyTable(text, file);
   const backbone = await loadBackbone(options);
   const checked = await compare(cli, {

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { addExamplesOf } from '../../shared/cli/output.ts';
-import { AppError, describeError, isSystemError } from '../../shared/errors.ts';
+import { AppError } from '../../shared/errors.ts';
+import { readWhole } from '../../shared/files.ts';
 import type { ImageShape } from '../../shared/images/decode.ts';
 import { type Parser, parseJson } from '../../shared/schema.ts';
 import { backbonePath, datasetSpec } from '../bundled.ts';
@@ -67,21 +67,7 @@ export async function loadSpace(text: string): Promise<SearchSpace> {
  * @throws AppError `not-found`, `system` or `invalid` naming it
  */
 export async function readJson<T>(path: string, parse: Parser<T>): Promise<T> {
-  return parseJson(new TextDecoder().decode(await readInput(path, MAX_JSON_BYTES)), parse, path);
-}
-
-/**
- * Reads a file that a command was given.
- * @throws AppError `not-found`, `system`, or `invalid` when it is larger than that
- */
-export async function readInput(path: string, maxBytes: number): Promise<Uint8Array> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    if (isSystemError(cause, 'ENOENT'))
-      throw new AppError('not-found', `${path}: there is no such file`, { cause });
-    throw new AppError('system', `${path}: ${describeError(cause)}`, { cause });
-  });
-  if (bytes.length <= maxBytes) return bytes;
-  throw new AppError('invalid', `${path}: ${bytes.length} bytes, at most ${maxBytes} are read`);
+  return parseJson(new TextDecoder().decode(await readWhole(path, MAX_JSON_BYTES)), parse, path);
 }
 
 /** How an architecture is named: a file, or one of two words. */

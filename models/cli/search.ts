@@ -4,7 +4,7 @@ import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { parseCount, parseDurationMs, parseFraction } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Precision } from '../../shared/family/manifest.ts';
-import { writeAtomic } from '../../shared/files.ts';
+import { readWhole, writeAtomic } from '../../shared/files.ts';
 import { formatDurationMs } from '../../shared/units.ts';
 import { bundledPredictor } from '../bundled.ts';
 import { type FrontFile, type FrontPoint, writtenFront } from '../family/front-file.ts';
@@ -16,7 +16,7 @@ import type { Restriction } from '../search/genome.ts';
 import { selectLevels } from '../search/levels.ts';
 import { DEFAULT_EVALUATIONS, searchFront } from '../search/search.ts';
 import type { Cli } from './context.ts';
-import { addExamples, loadSpace, readInput } from './options.ts';
+import { addExamples, loadSpace } from './options.ts';
 import { openPredictor } from './predictors.ts';
 
 /** Rows of a front that a table for people has; `--out` and JSON have all points. */
@@ -120,7 +120,7 @@ type Tables = Readonly<Partial<Record<Precision, LatencyTable>>>;
 async function loadTables(cli: Cli, options: SearchCommandOptions): Promise<Tables> {
   const load = async (named: string): Promise<LatencyTable> => {
     const path = publishedPath('table', named, cli.env);
-    return parseLatencyTable(new TextDecoder().decode(await readInput(path, MAX_LATENCY_TABLE_BYTES)), path);
+    return parseLatencyTable(new TextDecoder().decode(await readWhole(path, MAX_LATENCY_TABLE_BYTES)), path);
   };
   const fp32 = await load(options.latencyTable);
   if (options.int8LatencyTable === undefined) return { fp32 };

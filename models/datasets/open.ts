@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../../shared/errors.ts';
+import { readWhole } from '../../shared/files.ts';
 import { listCsv } from './csv.ts';
 import type { Dataset, DatasetOptions } from './dataset.ts';
 import { datasetOfFiles } from './files.ts';
@@ -10,6 +11,7 @@ import { parseLabels } from './labels.ts';
 
 const IDX_PREFIX = 'idx:';
 const LABELS_FILE = 'labels.txt';
+const MAX_LABELS_BYTES = 16 * 1024 * 1024;
 
 /**
  * Opens labelled images by what names them:
@@ -41,7 +43,10 @@ export async function openDataset(spec: string, options: DatasetOptions = {}): P
 async function withLabels(folder: string, options: DatasetOptions): Promise<DatasetOptions> {
   const path = join(folder, LABELS_FILE);
   if (options.labels !== undefined || (await kindOf(path)) !== 'file') return options;
-  return { ...options, labels: parseLabels(await readFile(path, 'utf8'), path) };
+  return {
+    ...options,
+    labels: parseLabels(new TextDecoder().decode(await readWhole(path, MAX_LABELS_BYTES)), path),
+  };
 }
 
 function expected(found: string): string {

@@ -1,7 +1,7 @@
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AppError, describeError, isSystemError } from '../errors.ts';
-import { sha256, sha256OfFile } from '../files.ts';
+import { AppError } from '../errors.ts';
+import { readWhole, sha256, sha256OfFile } from '../files.ts';
 import { parseJson } from '../schema.ts';
 import { type Level, type Manifest, manifestParser } from './manifest.ts';
 
@@ -38,27 +38,12 @@ export function recipePath(folder: string, recipe: NonNullable<Level['recipe']>)
  */
 export async function readFamily(folder: string): Promise<Family> {
   const path = join(folder, MANIFEST_FILE);
-  const manifestBytes = await readCapped(path, MAX_MANIFEST_BYTES);
+  const manifestBytes = await readWhole(path, MAX_MANIFEST_BYTES);
   const manifest = parseJson(new TextDecoder().decode(manifestBytes), manifestParser(), path);
   for (const [index, level] of manifest.levels.entries()) {
     await checkBlob(modelPath(folder, level), level, `${path}: level ${index}`);
   }
   return { manifest, sha256: sha256(manifestBytes), manifestBytes, folder };
-}
-
-async function readCapped(path: string, maxBytes: number): Promise<Uint8Array> {
-  try {
-    await using file = await open(path, 'r');
-    const { size } = await file.stat();
-    if (size > maxBytes)
-      throw new AppError('invalid', `${path}: ${size} bytes, at most ${maxBytes} are read`);
-    return await file.readFile();
-  } catch (cause) {
-    if (cause instanceof AppError) throw cause;
-    if (isSystemError(cause, 'ENOENT'))
-      throw new AppError('not-found', `${path}: there is no such file`, { cause });
-    throw new AppError('system', `${path}: ${describeError(cause)}`, { cause });
-  }
 }
 
 async function checkBlob(path: string, level: Level, what: string): Promise<void> {

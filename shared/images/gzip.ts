@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { AppError, describeError, isSystemError } from '../errors.ts';
+import { AppError, describeError } from '../errors.ts';
+import { readWhole } from '../files.ts';
 
 /** What a packed file may unpack to: a small file must not fill the memory. */
 const MAX_UNPACKED_BYTES = 1024 * 1024 * 1024;
@@ -11,11 +11,7 @@ const MAX_UNPACKED_BYTES = 1024 * 1024 * 1024;
  * @throws AppError `not-found` or `system` when it cannot be read, `invalid` when it cannot be unpacked
  */
 export async function readMaybeGzip(path: string): Promise<Uint8Array> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    if (isSystemError(cause, 'ENOENT'))
-      throw new AppError('not-found', `${path}: there is no such file`, { cause });
-    throw new AppError('system', `${path}: ${describeError(cause)}`, { cause });
-  });
+  const bytes = await readWhole(path, MAX_UNPACKED_BYTES);
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   try {
     return await promisify(gunzip)(bytes, { maxOutputLength: MAX_UNPACKED_BYTES });

@@ -117,6 +117,7 @@ describe('ofa-models', () => {
     ['an architecture outside of the space', ['--arch', 'ARCH'], 1, /ks\[0\] is 4, the space has 3, 5, 7/],
     ['neither --arch nor --recipe', [], 2, /give either --arch or --recipe/],
     ['a backbone that is not there', ['--arch', 'largest', '--backbone', 'none.pth'], 3, /none\.pth/],
+    ['a file without an end', ['--arch', '/dev/zero'], 1, /expected a file/],
     ['int8 without images', ['--arch', 'largest', '--precision', 'int8'], 2, /give --calibration/],
     [
       'a data set of other images',
