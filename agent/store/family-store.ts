@@ -1,7 +1,7 @@
 import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AppError, describeError } from '../../shared/errors.ts';
-import { type Family, MANIFEST_FILE, modelPath, readFamily } from '../../shared/family/read.ts';
+import { blobPaths, type Family, MANIFEST_FILE, readFamily } from '../../shared/family/read.ts';
 import { writeAtomic } from '../../shared/files.ts';
 import type { Sqlite } from '../../shared/sqlite.ts';
 import { metaOf } from './database.ts';
@@ -88,8 +88,9 @@ async function copyFamily(family: Family, target: string): Promise<Family> {
   await rm(staging, { recursive: true, force: true });
   await mkdir(join(staging, 'blobs'), { recursive: true });
   await writeAtomic(join(staging, MANIFEST_FILE), family.manifestBytes);
-  for (const level of family.manifest.levels) {
-    await copySynced(modelPath(family.folder, level), modelPath(staging, level));
+  const arriving = blobPaths(staging, family.manifest);
+  for (const [index, path] of blobPaths(family.folder, family.manifest).entries()) {
+    await copySynced(path, arriving[index] ?? '');
   }
   await readFamily(staging);
   await rm(target, { recursive: true, force: true });

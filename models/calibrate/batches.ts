@@ -1,3 +1,4 @@
+import { invariant } from '../../shared/errors.ts';
 import type { Dataset } from '../datasets/dataset.ts';
 import type { Batch } from './calibrate.ts';
 
@@ -11,7 +12,9 @@ export async function* batchesOf(dataset: Dataset, batchSize: number): AsyncGene
     const count = Math.min(batchSize, dataset.count - start);
     const data = new Uint8Array(count * bytes);
     for (let index = 0; index < count; index += 1) {
-      data.set(await dataset.image(start + index), index * bytes);
+      const image = await dataset.image(start + index);
+      invariant(image.length === bytes, `${dataset.name} gives images of its shape`);
+      data.set(image, index * bytes);
     }
     yield { count, data };
   }

@@ -79,8 +79,9 @@ export async function prepareCut(cli: Cli, options: CutOptions, signal: AbortSig
   }
   const backbone = await loadBackbone(options);
   if (options.recipe !== undefined) {
+    refuseBeside(options);
     const recipe = decodeRecipe(await readWhole(options.recipe, MAX_RECIPE_BYTES), options.recipe);
-    return { backbone, recipe, calibrated: true };
+    return { backbone, recipe, calibrated: !isAsStored(backbone, recipe) };
   }
   const resolution =
     options.resolution === undefined ? undefined : parseCount(options.resolution, '--resolution');
@@ -96,6 +97,20 @@ export async function prepareCut(cli: Cli, options: CutOptions, signal: AbortSig
     throw new AppError('usage', '--precision int8 needs images: give --calibration');
   }
   return { backbone, recipe: asStored(backbone, architecture, options.frame), calibrated: false };
+}
+
+/** @throws AppError `usage` for options that a recipe has answered */
+function refuseBeside({ resolution, frame, calibration, precision }: CutOptions): void {
+  const given = { resolution, frame, calibration, precision: precision === 'fp32' ? undefined : precision };
+  const [first] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+  if (first !== undefined) throw new AppError('usage', `--recipe says it all: leave --${first} out`);
+}
+
+function isAsStored(backbone: Backbone, { architecture, mean, variance }: Recipe): boolean {
+  const stored = asStored(backbone, architecture, undefined);
+  const same = (a: Float32Array, b: Float32Array): boolean =>
+    a.length === b.length && a.every((value, index) => value === b[index]);
+  return same(stored.mean, mean) && same(stored.variance, variance);
 }
 
 /** A recipe with the statistics that the backbone has. */

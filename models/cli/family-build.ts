@@ -12,7 +12,7 @@ import { chooseLevels } from '../family/choose.ts';
 import { type FrontFile, frontParser } from '../family/front-file.ts';
 import { labelsOf } from '../family/labels.ts';
 import type { SubNetworkChoice } from '../family/measure.ts';
-import { checkTarget } from '../family/write.ts';
+import { MAX_LEVELS } from '../family/write.ts';
 import { checkArchitecture, writtenArchitecture } from '../ofa/architecture.ts';
 import type { Backbone } from '../ofa/backbone.ts';
 import type { Cli } from './context.ts';
@@ -20,6 +20,7 @@ import { addCalibration, type CalibrationFlags, openCalibration } from './cut-op
 import {
   addFamilyWriting,
   familyName,
+  familyTarget,
   LEVEL_COLUMNS,
   levelRows,
   loadLabels,
@@ -68,13 +69,15 @@ export function addFamilyBuild(family: Command, cli: Cli): void {
 }
 
 async function build(cli: Cli, options: BuildOptions, signal: AbortSignal): Promise<void> {
-  checkTarget(options.out, options.replace === true);
+  const name = familyName(options.name);
+  const version = await familyTarget(options);
   if (options.calibration === undefined) {
     throw new AppError('usage', 'a sub-network needs statistics of its own: give images with --calibration');
   }
   const backbone = await loadBackbone(options);
   const fronts = await Promise.all(options.front.map((path) => readJson(path, frontParser())));
   const levels = parseCount(options.levels, '--levels');
+  if (levels > MAX_LEVELS) throw new AppError('usage', `--levels: a family has at most ${MAX_LEVELS}`);
   const candidates = candidatesOf(fronts, backbone, options, levels);
   const data = await openData(cli, backbone, options, signal);
   const progress = cli.progress('candidates');
@@ -85,8 +88,8 @@ async function build(cli: Cli, options: BuildOptions, signal: AbortSignal): Prom
     batchSize: parseCount(options.batchSize, '--batch-size'),
     signal,
     folder: options.out,
-    name: familyName(options.name),
-    version: parseCount(options.familyVersion, '--family-version'),
+    name,
+    version,
     candidates,
     levels,
     profile: profileSettings(cli, options, signal),

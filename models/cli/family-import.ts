@@ -1,15 +1,14 @@
 import { type Command, Option } from 'commander';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { parseCount } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import { readWhole } from '../../shared/files.ts';
 import { type ImportOptions as ImportFamilyOptions, importFamily } from '../family/import.ts';
-import { checkTarget } from '../family/write.ts';
 import { MAX_MODEL_BYTES } from '../import/wire.ts';
 import type { Cli } from './context.ts';
 import {
   addFamilyWriting,
   familyName,
+  familyTarget,
   LEVEL_COLUMNS,
   levelRows,
   loadLabels,
@@ -22,8 +21,8 @@ import { withWork } from './work.ts';
 interface ImportOptions extends WriteOptions, OutputOptions {
   readonly frame: string;
   readonly channels: '1' | '3';
-  readonly mean: readonly string[];
-  readonly std: readonly string[];
+  readonly mean: string;
+  readonly std: string;
   readonly layout?: 'NCHW' | 'NHWC';
   readonly size?: string;
   readonly probabilities?: true;
@@ -36,12 +35,12 @@ export function addFamilyImport(family: Command, cli: Cli): void {
     .description('Make a family of any ONNX classifiers, checked and measured as sub-networks are.')
     .requiredOption('--frame <HxW>', 'size of the frames that the family takes')
     .addOption(new Option('--channels <n>', 'of the frames: 3 is RGB').choices(['1', '3']).default('3'))
-    .option('--mean <values...>', 'of pixels as 0..1, for models that take floats', ['0'])
-    .option('--std <values...>', 'of pixels as 0..1', ['1'])
+    .option('--mean <values>', 'of pixels as 0..1, for models that take floats: one, or one per channel', '0')
+    .option('--std <values>', 'of pixels as 0..1, likewise', '1')
     .addOption(
       new Option('--layout <name>', 'of models that take floats, where it is not plain').choices([
-        'nchw',
-        'nhwc',
+        'NCHW',
+        'NHWC',
       ]),
     )
     .option('--size <HxW>', 'what models see that leave their size open')
@@ -51,7 +50,7 @@ export function addFamilyImport(family: Command, cli: Cli): void {
     );
   addExamples(
     addOutput(command),
-    'family import small.onnx large.onnx --frame 224x224 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --data /data/val --name mine --out mine',
+    'family import small.onnx large.onnx --frame 224x224 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --data /data/val --name mine --out mine',
   );
 }
 
@@ -61,7 +60,8 @@ async function importModels(
   options: ImportOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  checkTarget(options.out, options.replace === true);
+  const name = familyName(options.name);
+  const version = await familyTarget(options);
   const channels = Number(options.channels);
   const labels = await loadLabels(options.labels);
   const evaluation = await loadDataset(options.data, {
@@ -84,8 +84,8 @@ async function importModels(
     },
     ...(options.probabilities === undefined ? {} : { outputIsProbability: true }),
     folder: options.out,
-    name: familyName(options.name),
-    version: parseCount(options.familyVersion, '--family-version'),
+    name,
+    version,
     profile: profileSettings(cli, options, signal),
     signal,
     onStep: cli.note,
@@ -98,10 +98,10 @@ async function importModels(
 }
 
 /** One number for all channels, or one for each. */
-function perChannel(texts: readonly string[], channels: number, what: string): number[] {
-  const values = texts.flatMap((text) => text.split(',')).map(Number);
+function perChannel(text: string, channels: number, what: string): number[] {
+  const values = text.split(',').map(Number);
   if (!values.every(Number.isFinite) || (values.length !== 1 && values.length !== channels)) {
-    throw new AppError('usage', `${what}: '${texts.join(' ')}', expected 1 or ${channels} numbers`);
+    throw new AppError('usage', `${what}: '${text}', expected 1 or ${channels} numbers, with commas between`);
   }
   return values.length === 1 ? Array.from({ length: channels }, () => values[0] ?? 0) : values;
 }

@@ -9,6 +9,7 @@ import { isId } from '../../shared/protocol/ids.ts';
 import { formatDurationMs } from '../../shared/units.ts';
 import { parseLabels } from '../datasets/labels.ts';
 import type { ProfileSettings } from '../family/profile.ts';
+import { checkTarget } from '../family/write.ts';
 import type { ExecutionProvider } from '../profile/protocol.ts';
 import type { Cli } from './context.ts';
 
@@ -18,7 +19,7 @@ const MAX_LABELS_BYTES = 16 * 1024 * 1024;
 export interface WriteOptions {
   readonly out: string;
   readonly name: string;
-  readonly familyVersion: string;
+  readonly familyVersion?: string;
   readonly labels?: string;
   readonly data: string;
   readonly pe: ExecutionProvider;
@@ -34,7 +35,10 @@ export function addFamilyWriting(command: Command): Command {
     .requiredOption('--data <data>', 'labelled images that the accuracy of the levels is stated on')
     .requiredOption('--out <folder>', 'where the family is written')
     .requiredOption('--name <name>', "the family's name")
-    .option('--family-version <n>', 'version of the family; it only goes up', '1')
+    .option(
+      '--family-version <n>',
+      'version of the family; default one above that of the family that is replaced',
+    )
     .option('--labels <file>', "the classes' names: a JSON list, or one a line; default those of the data")
     .addOption(
       new Option('--pe <name>', 'processing element to measure latency on')
@@ -51,6 +55,15 @@ export function addFamilyWriting(command: Command): Command {
 export function familyName(name: string): string {
   if (isId(name)) return name;
   throw new AppError('usage', `--name: '${name}' is not a name; names are of a-z, 0-9 and -, at most 63`);
+}
+
+/** Checks where the family is to be written, before long work; the version that it is to have. */
+export async function familyTarget({ out, replace, familyVersion }: WriteOptions): Promise<number> {
+  return await checkTarget({
+    folder: out,
+    replace: replace === true,
+    ...(familyVersion === undefined ? {} : { version: parseCount(familyVersion, '--family-version') }),
+  });
 }
 
 /** Reads the class names of `--labels`, if there is one. */

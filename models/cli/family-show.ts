@@ -4,7 +4,6 @@ import type { Column } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { AppError } from '../../shared/errors.ts';
 import { type Family, readFamily } from '../../shared/family/read.ts';
-import { writeAtomic } from '../../shared/files.ts';
 import { familyPath } from '../bundled.ts';
 import { standardErrorOf } from '../evaluate/proportion.ts';
 import type { PlotSeries } from '../plot/series.ts';
@@ -13,6 +12,7 @@ import { paretoText } from '../plot/terminal.ts';
 import type { Cli } from './context.ts';
 import { LEVEL_COLUMNS, levelRows } from './family-options.ts';
 import { addExamples } from './options.ts';
+import { checkOutputs, writeOutput } from './output.ts';
 
 const DRAWING = { width: 72, height: 16 };
 
@@ -55,6 +55,7 @@ interface PlotOptions extends OutputOptions {
 
 async function plot(cli: Cli, folders: readonly string[], options: PlotOptions): Promise<void> {
   const { out, title, output } = options;
+  await checkOutputs(out);
   const series: PlotSeries[] = [];
   for (const folder of folders) {
     const family = await readFamily(familyPath(folder));
@@ -70,7 +71,7 @@ async function plot(cli: Cli, folders: readonly string[], options: PlotOptions):
     title: title ?? 'Accuracy against latency',
     markers: { circle: 'fp32', square: 'int8' },
   });
-  await writeAtomic(out, svg);
+  await writeOutput(out, svg);
   const json = { file: out, families: folders, levels: series.map(({ points }) => points.length) };
   cli.print({ rows: [json], columns: PLOT_COLUMNS, json }, output);
 }

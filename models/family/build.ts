@@ -1,8 +1,10 @@
+import { basename } from 'node:path';
 import { AppError } from '../../shared/errors.ts';
 import type { Family } from '../../shared/family/read.ts';
 import type { Dataset } from '../datasets/dataset.ts';
 import { writtenArchitecture } from '../ofa/architecture.ts';
 import { costOf } from '../ofa/cost.ts';
+import { cutModel } from '../ofa/cut.ts';
 import { INPUT_NAME, OUTPUT_NAME } from '../ofa/graph/input.ts';
 import { chooseLevels } from './choose.ts';
 import {
@@ -15,7 +17,11 @@ import {
   type Workshop,
 } from './measure.ts';
 import { type Costs, costsOf, describeHost, type ProfileSettings } from './profile.ts';
-import { type LevelFiles, writeFamily } from './write.ts';
+import { checkManifest, type LevelFiles, type ManifestHead, writeFamily } from './write.ts';
+
+/** What a manifest has room for. */
+const MAX_NAME = 256;
+const MAX_TEXT = 2_048;
 
 export interface BuildOptions extends Workshop {
   readonly folder: string;
@@ -58,6 +64,7 @@ export interface BuiltFamily {
  */
 export async function buildFamily(options: BuildOptions): Promise<BuiltFamily> {
   checkFit(options);
+  checkManifest(manifestOf(options, ''));
   const { candidates, report } = await measureCandidates(options);
   const chosen = chooseLevels(candidates, options.levels);
   const files: LevelFiles[] = [];
@@ -81,16 +88,23 @@ function checkFit({ backbone, labels, calibration, selection, evaluation }: Buil
 async function measureCandidates(
   options: BuildOptions,
 ): Promise<{ candidates: MeasuredCandidate[]; report: Costs['report'] }> {
-  const made = new Map<Uint8Array, { sub: MadeSubNetwork; accuracy: Accuracy }>();
+  const made: { sub: MadeSubNetwork; accuracy: Accuracy }[] = [];
   for (const [index, choice] of options.candidates.entries()) {
     options.signal?.throwIfAborted();
     const sub = await makeSubNetwork(options, choice);
-    const accuracy = await accuracyOf(options, sub.model, options.selection, nameOf(sub));
-    made.set(sub.model, { sub, accuracy });
+    made.push({
+      sub,
+      accuracy: await accuracyOf(options, modelOf(options, sub), options.selection, nameOf(sub)),
+    });
     options.onCandidate?.(index + 1, options.candidates.length);
   }
-  const { profiles, report } = await costsOf([...made.keys()], options.profile);
-  const candidates = [...made.values()].map(({ sub, accuracy }, index) => ({
+  const models = made.map(
+    ({ sub }) =>
+      () =>
+        modelOf(options, sub),
+  );
+  const { profiles, report } = await costsOf(models, options.profile);
+  const candidates = made.map(({ sub, accuracy }, index) => ({
     ...sub,
     ...accuracy,
     latencyMs: profiles[index]?.latencyMs.p50 ?? Number.NaN,
@@ -98,8 +112,14 @@ async function measureCandidates(
   return { candidates, report };
 }
 
+/** Cut anew each time: many models of an ImageNet backbone would not fit into memory together. */
+function modelOf({ backbone }: BuildOptions, { recipe }: MadeSubNetwork): Uint8Array {
+  return cutModel(backbone, recipe);
+}
+
 async function levelOf(candidate: MeasuredCandidate, options: BuildOptions): Promise<LevelFiles> {
-  const { architecture, precision, model, recipeBytes, latencyMs } = candidate;
+  const { architecture, precision, recipeBytes, latencyMs } = candidate;
+  const model = modelOf(options, candidate);
   const { accuracy, count } = await accuracyOf(options, model, options.evaluation, nameOf(candidate));
   const { macs } = costOf(options.backbone.space, architecture);
   return {
@@ -116,7 +136,7 @@ async function levelOf(candidate: MeasuredCandidate, options: BuildOptions): Pro
   };
 }
 
-function manifestOf(options: BuildOptions, latency: string): Parameters<typeof writeFamily>[1] {
+function manifestOf(options: BuildOptions, latency: string): ManifestHead {
   const { name, version, labels, backbone, backboneName, calibration, selection, evaluation } = options;
   const [height, width, channels] = calibration.shape;
   return {
@@ -126,13 +146,18 @@ function manifestOf(options: BuildOptions, latency: string): Parameters<typeof w
     labels: [...labels],
     input: { name: INPUT_NAME, type: 'uint8', shape: [1, height, width, channels] },
     output: { name: OUTPUT_NAME, type: 'float32', shape: [1, labels.length] },
-    backbone: { id: backbone.id, name: backboneName },
-    provenance: {
+    backbone: { id: backbone.id, name: basename(backboneName).slice(0, MAX_NAME) },
+    provenance: shortened({
       ...options.provenance,
       latency,
       accuracy: `top-1 on the ${evaluation.count} images of ${evaluation.name}, in ONNX Runtime`,
       calibration: `batch norms recalibrated on ${calibration.count} images of ${calibration.name}, ${options.batchSize} at a time`,
       choice: `levels chosen by their accuracy on ${selection.count} images of ${selection.name} and their latency`,
-    },
+    }),
   };
+}
+
+/** As a manifest may have it. */
+function shortened(provenance: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(provenance).map(([key, text]) => [key, text.slice(0, MAX_TEXT)]));
 }

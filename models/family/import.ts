@@ -1,5 +1,7 @@
+import { basename } from 'node:path';
 import { AppError } from '../../shared/errors.ts';
 import type { Family } from '../../shared/family/read.ts';
+import { sha256 } from '../../shared/files.ts';
 import type { Dataset } from '../datasets/dataset.ts';
 import { type Classifier, readClassifier } from '../import/classifier.ts';
 import { countMacs } from '../import/macs.ts';
@@ -8,7 +10,10 @@ import { INPUT_NAME, OUTPUT_NAME } from '../ofa/graph/input.ts';
 import { labelsOf } from './labels.ts';
 import { type Accuracy, accuracyOf, type Workshop } from './measure.ts';
 import { costsOf, describeHost, type ProfileSettings } from './profile.ts';
-import { type LevelFiles, writeFamily } from './write.ts';
+import { checkManifest, type LevelFiles, MAX_LEVELS, type ManifestHead, writeFamily } from './write.ts';
+
+/** What a manifest has room for in one text. */
+const MAX_TEXT = 2_048;
 
 export interface ImportOptions extends Pick<Workshop, 'journal' | 'onStep' | 'signal'> {
   readonly folder: string;
@@ -32,57 +37,85 @@ export interface ImportOptions extends Pick<Workshop, 'journal' | 'onStep' | 'si
 interface Imported {
   readonly path: string;
   readonly model: Uint8Array;
-  readonly accuracy: Accuracy;
   readonly macs: number;
 }
 
 /**
- * Makes a family of any classifiers with the same task: each is checked, given the family's input, counted,
- * evaluated and profiled; the quickest is level 0.
- * @throws AppError `invalid` naming a model that cannot be taken, or that tells other classes apart
+ * Makes a family of any classifiers with the same task: each is checked, given the family's input and
+ * counted, before the first one is evaluated; then evaluated and profiled. The quickest is level 0.
+ * @throws AppError `invalid` naming a model that cannot be taken, that tells other classes apart, or that is
+ * there twice
  */
 export async function importFamily(options: ImportOptions): Promise<Family> {
   const { models, evaluation, profile } = options;
+  if (models.length > MAX_LEVELS) {
+    throw new AppError('usage', `${models.length} models, a family has at most ${MAX_LEVELS}`);
+  }
   const classifiers = models.map(({ path, bytes }) => checked(path, bytes, options));
   const labels = labelsOf(options.labels, evaluation, sameClasses(models, classifiers));
+  checkManifest(manifestOf(options, labels, ''));
   const imported: Imported[] = [];
   for (const [index, classifier] of classifiers.entries()) {
+    imported.push(await wrapped(models[index]?.path ?? '', classifier, options));
+  }
+  checkDifferent(imported);
+  const accuracies: Accuracy[] = [];
+  for (const { model, path } of imported) {
     options.signal?.throwIfAborted();
-    imported.push(await measured(models[index]?.path ?? '', classifier, options));
+    accuracies.push(await accuracyOf(options, model, evaluation, path));
   }
   const { report, profiles } = await costsOf(
-    imported.map(({ model }) => model),
+    imported.map(
+      ({ model }) =>
+        () =>
+          model,
+    ),
     profile,
   );
-  const files = imported.map(({ model, accuracy, macs }, index): LevelFiles => {
+  const files = imported.map(({ model, macs }, index): LevelFiles => {
+    const { accuracy = Number.NaN, count = 1 } = accuracies[index] ?? {};
     const latencyMs = profiles[index]?.latencyMs.p50 ?? Number.NaN;
-    return { level: { accuracy: accuracy.accuracy, accuracyImages: accuracy.count, latencyMs, macs }, model };
+    return { level: { accuracy, accuracyImages: count, latencyMs, macs }, model };
   });
+  const byLatency = files.toSorted((a, b) => (a.level.latencyMs ?? 0) - (b.level.latencyMs ?? 0));
+  return await writeFamily(options.folder, manifestOf(options, labels, describeHost(report)), byLatency);
+}
+
+function manifestOf(
+  { name, version, models, evaluation }: ImportOptions,
+  labels: string[],
+  latency: string,
+): ManifestHead {
   const [height, width, channels] = evaluation.shape;
-  const manifest = {
-    name: options.name,
-    version: options.version,
-    task: 'image-classification' as const,
+  return {
+    name,
+    version,
+    task: 'image-classification',
     labels,
-    input: {
-      name: INPUT_NAME,
-      type: 'uint8' as const,
-      shape: [1, height, width, channels] as [1, number, number, number],
-    },
-    output: { name: OUTPUT_NAME, type: 'float32' as const, shape: [1, labels.length] as [1, number] },
+    input: { name: INPUT_NAME, type: 'uint8', shape: [1, height, width, channels] },
+    output: { name: OUTPUT_NAME, type: 'float32', shape: [1, labels.length] },
     provenance: {
-      source: `imported: ${models.map(({ path }) => path).join(', ')}`.slice(0, 2_048),
+      source: `imported: ${models.map(({ path }) => basename(path)).join(', ')}`.slice(0, MAX_TEXT),
       accuracy: `top-1 on the ${evaluation.count} images of ${evaluation.name}, in ONNX Runtime`,
-      latency: describeHost(report),
+      latency,
     },
   };
-  const byLatency = files.toSorted((a, b) => (a.level.latencyMs ?? 0) - (b.level.latencyMs ?? 0));
-  return await writeFamily(options.folder, manifest, byLatency);
+}
+
+function checkDifferent(imported: readonly Imported[]): void {
+  const paths = new Map<string, string>();
+  for (const { path, model, macs } of imported) {
+    const hash = sha256(model);
+    const other = paths.get(hash);
+    if (other !== undefined) throw new AppError('invalid', `${path}: it is the same network as ${other}`);
+    if (macs < 1) throw new AppError('invalid', `${path}: it multiplies nothing, so it is no network`);
+    paths.set(hash, path);
+  }
 }
 
 function checked(path: string, bytes: Uint8Array, { classifier, onWarning }: ImportOptions): Classifier {
   const read = readClassifier(bytes, path, classifier);
-  for (const warning of read.warnings) onWarning(`${path}: ${warning}`);
+  for (const warning of read.warnings) onWarning(warning);
   return read;
 }
 
@@ -97,7 +130,7 @@ function sameClasses(models: ImportOptions['models'], classifiers: readonly Clas
   );
 }
 
-async function measured(path: string, classifier: Classifier, options: ImportOptions): Promise<Imported> {
+async function wrapped(path: string, classifier: Classifier, options: ImportOptions): Promise<Imported> {
   const { mean, std, outputIsProbability, evaluation } = options;
   const [height, width] = evaluation.shape;
   const model = wrapClassifier(classifier, {
@@ -106,6 +139,5 @@ async function measured(path: string, classifier: Classifier, options: ImportOpt
     std,
     ...(outputIsProbability === undefined ? {} : { outputIsProbability }),
   });
-  const macs = await countMacs(model, path);
-  return { path, model, macs, accuracy: await accuracyOf(options, model, evaluation, path) };
+  return { path, model, macs: await countMacs(model, path) };
 }

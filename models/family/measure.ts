@@ -8,7 +8,6 @@ import { evaluateModel } from '../evaluate/evaluate.ts';
 import { type Journal, stepKey } from '../journal.ts';
 import { type Architecture, canonicalArchitecture } from '../ofa/architecture.ts';
 import type { Backbone } from '../ofa/backbone.ts';
-import { cutModel } from '../ofa/cut.ts';
 import { QUANTISER_VERSION } from '../ofa/quantise/int8-model.ts';
 import { CUTTER_VERSION, decodeRecipe, encodeRecipe, type Recipe } from '../ofa/recipe.ts';
 
@@ -30,16 +29,15 @@ export interface SubNetworkChoice {
   readonly precision: Precision;
 }
 
-/** A sub-network with its files' bytes. */
+/** A sub-network with its recipe, from which its model is cut. */
 export interface MadeSubNetwork extends SubNetworkChoice {
   readonly recipe: Recipe;
   readonly recipeBytes: Uint8Array;
-  readonly model: Uint8Array;
 }
 
 const parseBase64 = parserOf(Type.String());
 
-/** Calibrates and cuts a sub-network, from the recipe as it will be read back. */
+/** Calibrates a sub-network; its recipe is the one that will be read back. */
 export async function makeSubNetwork(shop: Workshop, choice: SubNetworkChoice): Promise<MadeSubNetwork> {
   const { backbone, calibration, batchSize, journal } = shop;
   const architecture = canonicalArchitecture(backbone.space, choice.architecture);
@@ -47,12 +45,15 @@ export async function makeSubNetwork(shop: Workshop, choice: SubNetworkChoice): 
   const inputs = [backbone.id, architecture, choice.precision, calibration.digest, batchSize, versions];
   const encoded = await journal.step(stepKey('recipe', ...inputs), parseBase64, async () => {
     shop.onStep?.(`calibrating ${nameOf(choice)}`);
-    const recipe = await calibratedRecipe({ ...shop, ...choice, architecture, images: calibration });
+    const { precision } = choice;
+    const run = shop.signal === undefined ? {} : { signal: shop.signal };
+    const work = { backbone, architecture, precision, images: calibration, batchSize, ...run };
+    const recipe = await calibratedRecipe(work);
     return Buffer.from(encodeRecipe(recipe)).toString('base64');
   });
   const recipeBytes = new Uint8Array(Buffer.from(encoded, 'base64'));
   const recipe = decodeRecipe(recipeBytes, `the recipe of ${nameOf(choice)}`);
-  return { ...choice, architecture, recipe, recipeBytes, model: cutModel(backbone, recipe) };
+  return { ...choice, architecture, recipe, recipeBytes };
 }
 
 const AccuracySchema = Type.Object({

@@ -22,10 +22,14 @@ export interface Costs {
 }
 
 /**
- * Measures models that are in memory, all in turn.
+ * Measures models, all in turn.
+ * @param models each gives a model's bytes, which are not kept
  * @throws AppError `config` when the processing element is not there, and as `profileModels`
  */
-export async function costsOf(models: readonly Uint8Array[], settings: ProfileSettings): Promise<Costs> {
+export async function costsOf(
+  models: readonly (() => Uint8Array)[],
+  settings: ProfileSettings,
+): Promise<Costs> {
   const folder = await mkdtemp(join(tmpdir(), 'ofa-models-'));
   try {
     const named = models.map((_, index) => ({
@@ -33,7 +37,9 @@ export async function costsOf(models: readonly Uint8Array[], settings: ProfileSe
       path: join(folder, `${index}.onnx`),
       pe: settings.pe,
     }));
-    for (const [index, bytes] of models.entries()) await writeFile(join(folder, `${index}.onnx`), bytes);
+    for (const [index, bytesOf] of models.entries()) {
+      await writeFile(join(folder, `${index}.onnx`), bytesOf());
+    }
     const report = await profileModels({ ...settings, models: named });
     const profiles = report.profiles.map((profile) => {
       if (profile.available) return profile;

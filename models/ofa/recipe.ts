@@ -38,13 +38,16 @@ export interface Quantisation {
   readonly ranges: Float32Array;
 }
 
+/** As a manifest has it. */
+const Side = Type.Integer({ minimum: 1, maximum: 16_384 });
+
 const HeaderSchema = Type.Object({
   format: Type.Literal(1),
   cutter: Type.Integer({ minimum: 1 }),
   quantiser: Type.Optional(Type.Integer({ minimum: 1 })),
   backbone: Type.String({ pattern: '^[0-9a-f]{64}$' }),
   architecture: ArchitectureFileSchema,
-  frame: Type.Tuple([Type.Integer({ minimum: 1 }), Type.Integer({ minimum: 1 })]),
+  frame: Type.Tuple([Side, Side]),
 });
 
 /** A recipe's file: safetensors, whose metadata say what it is of. The same recipe gives the same bytes. */
@@ -79,11 +82,9 @@ function floats(data: Float32Array, shape: readonly number[]): CheckpointTensor 
  */
 export function decodeRecipe(bytes: Uint8Array, what: string): Recipe {
   const checkpoint = parseSafetensors(bytes, what);
-  const header = parseJson(
-    checkpoint.metadata['recipe'] ?? '',
-    parserOf(HeaderSchema),
-    `${what}: its recipe`,
-  );
+  const text = checkpoint.metadata['recipe'];
+  if (text === undefined) throw new AppError('invalid', `${what}: it is no recipe, its metadata have none`);
+  const header = parseJson(text, parserOf(HeaderSchema), `${what}: its recipe`);
   if (header.cutter !== CUTTER_VERSION) {
     throw new AppError(
       'invalid',
@@ -116,7 +117,11 @@ export function packStatistics(
   network: SubNetwork,
   statistics: ReadonlyMap<string, Statistics>,
 ): Pick<Recipe, 'mean' | 'variance'> {
-  const all = batchNorms(network).map((norm) => statistics.get(norm.name) ?? norm);
+  const all = batchNorms(network).map(({ name }) => {
+    const found = statistics.get(name);
+    if (found === undefined) throw new AppError('invalid', `recipe: there are no statistics of ${name}`);
+    return found;
+  });
   return { mean: joined(all.map(({ mean }) => mean)), variance: joined(all.map(({ variance }) => variance)) };
 }
 

@@ -9,6 +9,7 @@ import {
 } from '../family/measure.ts';
 import { sampleArchitectures } from '../latency/sample.ts';
 import { type Architecture, extremeArchitecture } from '../ofa/architecture.ts';
+import { cutModel } from '../ofa/cut.ts';
 import type { SearchSpace } from '../ofa/space.ts';
 
 /** Which sub-networks are evaluated. */
@@ -59,7 +60,8 @@ export async function collectSamples(
   const samples: EvaluatedSample[] = [];
   for (const choice of choices) {
     shop.signal?.throwIfAborted();
-    const { model } = await makeSubNetwork(shop, choice);
+    const { recipe } = await makeSubNetwork(shop, choice);
+    const model = cutModel(shop.backbone, recipe);
     const { accuracy } = await accuracyOf(shop, model, evaluation, nameOf(choice));
     samples.push({ ...choice, accuracy });
     onSample(samples.length, nameOf(choice));

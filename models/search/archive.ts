@@ -1,11 +1,11 @@
 import { AppError } from '../../shared/errors.ts';
 import type { AccuracyPredictor } from '../predictor/accuracy-predictor.ts';
-import { candidateOf, type Genome, keyOf, type Landscape, latencyOf } from './genome.ts';
+import { candidateOf, type Genome, type Landscape, latencyOf } from './genome.ts';
+import { GenomeIndex } from './genome-index.ts';
 
 /** A genome whose accuracy the predictor has said. */
 export interface Evaluated {
   readonly genome: Genome;
-  readonly key: string;
   readonly accuracy: number;
   readonly latencyMs: number;
 }
@@ -28,7 +28,7 @@ const BATCH = 1_000;
 /** Every genome evaluated so far, each once, and those that no other beats. */
 export class Archive {
   readonly #options: ArchiveOptions;
-  readonly #byKey = new Map<string, Evaluated>();
+  readonly #index = new GenomeIndex<Evaluated>();
   readonly #all: Evaluated[] = [];
   #front: Evaluated[] = [];
 
@@ -54,8 +54,8 @@ export class Archive {
     return this.#front;
   }
 
-  find(key: string): Evaluated | undefined {
-    return this.#byKey.get(key);
+  find(genome: Genome): Evaluated | undefined {
+    return this.#index.find(genome);
   }
 
   /** Best accuracy at a latency of `ms` or less; 0 where nothing is that fast. */
@@ -72,11 +72,8 @@ export class Archive {
       if (fresh.length >= left) break;
       const latencyMs = latencyOf(landscape, genome);
       if (latencyMs > limitMs) continue;
-      const key = keyOf(genome);
-      if (this.#byKey.has(key)) continue;
-      const one: Mutable = { genome, key, accuracy: Number.NaN, latencyMs };
-      this.#byKey.set(key, one);
-      fresh.push(one);
+      const one: Mutable = { genome, accuracy: Number.NaN, latencyMs };
+      if (this.#index.add(one)) fresh.push(one);
     }
     for (let start = 0; start < fresh.length; start += BATCH) {
       await this.#batch(fresh.slice(start, start + BATCH));

@@ -6,8 +6,8 @@ import { fitSurrogate } from './surrogate.ts';
 
 const RANDOM_GENOMES = 1_500;
 const RANDOM_WEIGHTS = 4;
-const ROUNDS = Number(process.env.ROUNDS ?? 8);
-const DRAWS = Number(process.env.DRAWS ?? 20);
+const ROUNDS = 4;
+const DRAWS = 20;
 /** Latencies of the front that are told apart when the settings compete for a draw's best. */
 const BINS = 200;
 

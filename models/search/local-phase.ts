@@ -9,11 +9,11 @@ import { Slices } from './slices.ts';
 import { fitSurrogate } from './surrogate.ts';
 
 /** Points of the front whose neighbours are looked at in one pass. */
-const FRONT_ELITES = Number(process.env.FE ?? 4);
+const FRONT_ELITES = 4;
 
 /** Where elites come from besides the front. */
 interface Source {
-  next(done: ReadonlySet<string>): Evaluated[];
+  next(done: ReadonlySet<Evaluated>): Evaluated[];
 }
 
 /**
@@ -23,13 +23,13 @@ interface Source {
  */
 export async function searchLocally(workshop: Workshop): Promise<void> {
   const { landscape, archive } = workshop;
-  const done = new Set<string>();
+  const done = new Set<Evaluated>();
   const sources = [new Niches(workshop), new Slices(archive)];
   const neighbourhood = new Neighbourhood(landscape, fitSurrogate(landscape, archive).mean);
   while (archive.remaining > 0) {
     const elites = elitesOf(workshop, done, sources);
     if (elites.length === 0) return;
-    for (const { key } of elites) done.add(key);
+    for (const elite of elites) done.add(elite);
     const looked = elites.map((elite) => ({ elite, around: neighbourhood.of(elite.genome) }));
     await archive.evaluate(looked.flatMap(({ around }) => around.map(({ genome }) => genome)));
     await archive.evaluate(
@@ -44,10 +44,10 @@ export async function searchLocally(workshop: Workshop): Promise<void> {
 /** Points whose neighbours are looked at next: of the whole front, and of each other source. */
 function elitesOf(
   { archive, random }: Workshop,
-  done: ReadonlySet<string>,
+  done: ReadonlySet<Evaluated>,
   sources: readonly Source[],
 ): Evaluated[] {
-  const open = archive.front.filter(({ key }) => !done.has(key));
+  const open = archive.front.filter((one) => !done.has(one));
   const count = Math.min(FRONT_ELITES, open.length);
   const elites = Array.from({ length: count }, (_, index) => {
     const from = Math.floor((index * open.length) / count);

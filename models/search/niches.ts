@@ -6,7 +6,7 @@ import type { Random } from './random.ts';
 /** Points further below the front are not looked at. */
 const SLACK = 3e-3;
 /** Niches of which a pass takes one point each. */
-const PER_PASS = Number(process.env.NE ?? 4);
+const PER_PASS = 4;
 
 /** The networks with one value of one gene. */
 interface Niche {
@@ -32,18 +32,18 @@ export class Niches {
   }
 
   /** One point of each of the next niches, where they have one that is near the front and not done yet. */
-  next(done: ReadonlySet<string>): Evaluated[] {
+  next(done: ReadonlySet<Evaluated>): Evaluated[] {
     this.#sortIn();
-    const taken = new Map<string, Evaluated>();
+    const taken = new Set<Evaluated>();
     for (let tried = 0; tried < this.#niches.length && taken.size < PER_PASS; tried += 1) {
       const front = this.#niches[this.#turn]?.front ?? [];
       this.#turn = (this.#turn + 1) % this.#niches.length;
-      const open = front.filter((one) => !done.has(one.key) && !taken.has(one.key) && this.#isNear(one));
+      const open = front.filter((one) => !done.has(one) && !taken.has(one) && this.#isNear(one));
       if (open.length === 0) continue;
       const elite = open[towardsFirst(this.#workshop.random, open.length)];
-      if (elite !== undefined) taken.set(elite.key, elite);
+      if (elite !== undefined) taken.add(elite);
     }
-    return [...taken.values()];
+    return [...taken];
   }
 
   /** Adds what was evaluated since the last time to the niches' fronts. */

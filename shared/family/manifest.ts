@@ -14,9 +14,9 @@ const BlobSchema = Type.Object({
 
 /** One choice in a Once-for-all search space: kernel sizes, expand ratios, depths, resolution. */
 export const ArchitectureSchema = Type.Object({
-  ks: Type.Array(Type.Integer({ minimum: 1 }), { maxItems: 256 }),
-  e: Type.Array(Type.Number({ exclusiveMinimum: 0 }), { maxItems: 256 }),
-  d: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 256 }),
+  ks: Type.Array(Type.Integer({ minimum: 1 }), { maxItems: 1_024 }),
+  e: Type.Array(Type.Number({ exclusiveMinimum: 0 }), { maxItems: 1_024 }),
+  d: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 1_024 }),
   r: Type.Array(Type.Integer({ minimum: 1 }), { maxItems: 1 }),
 });
 
@@ -82,6 +82,9 @@ export function manifestParser(): Parser<Manifest> {
     const [, classes] = manifest.output.shape;
     if (manifest.labels.length !== classes) {
       throw new AppError('invalid', `${what}: ${manifest.labels.length} labels for ${classes} outputs`);
+    }
+    if (manifest.backbone === undefined && manifest.levels.some(({ recipe }) => recipe !== undefined)) {
+      throw new AppError('invalid', `${what}: there are recipes, and no backbone that they are for`);
     }
     const disorder = disorderOf(manifest.levels);
     if (disorder !== undefined) {

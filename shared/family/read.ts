@@ -8,7 +8,7 @@ import { type Level, type Manifest, manifestParser } from './manifest.ts';
 /** Name of the manifest in a family's folder. */
 export const MANIFEST_FILE = 'family.json';
 /** A manifest larger than this is not read. */
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
 /** A family on disk whose every file has been checked. */
 export interface Family {
@@ -24,6 +24,14 @@ export function modelPath(folder: string, { model }: Pick<Level, 'model'>): stri
   return join(folder, 'blobs', `${model.sha256}.onnx`);
 }
 
+/** Every file that a family's manifest names, in its folder. */
+export function blobPaths(folder: string, { levels }: Manifest): string[] {
+  return levels.flatMap(({ model, recipe }) => [
+    modelPath(folder, { model }),
+    ...(recipe === undefined ? [] : [recipePath(folder, recipe)]),
+  ]);
+}
+
 /** Where the recipe of a level lies in a family's folder. */
 export function recipePath(folder: string, recipe: NonNullable<Level['recipe']>): string {
   return join(folder, 'blobs', `${recipe.sha256}.recipe`);
@@ -33,7 +41,7 @@ export function recipePath(folder: string, recipe: NonNullable<Level['recipe']>)
  * Reads a family's folder and checks it, in this order:
  *  1. the manifest's size, before it is read into memory;
  *  2. its schema and what a schema cannot say;
- *  3. of each model file its size, then its SHA-256.
+ *  3. of each model and recipe file its size, then its SHA-256.
  * @throws AppError `not-found` when there is no manifest, `invalid` for everything that does not fit
  */
 export async function readFamily(folder: string): Promise<Family> {
@@ -41,26 +49,24 @@ export async function readFamily(folder: string): Promise<Family> {
   const manifestBytes = await readWhole(path, MAX_MANIFEST_BYTES);
   const manifest = parseJson(new TextDecoder().decode(manifestBytes), manifestParser(), path);
   for (const [index, level] of manifest.levels.entries()) {
-    await checkBlob(modelPath(folder, level), level, `${path}: level ${index}`);
+    const what = `${path}: level ${index}: its`;
+    await checkBlob(modelPath(folder, level), level.model, `${what} model`);
+    if (level.recipe !== undefined) {
+      await checkBlob(recipePath(folder, level.recipe), level.recipe, `${what} recipe`);
+    }
   }
   return { manifest, sha256: sha256(manifestBytes), manifestBytes, folder };
 }
 
-async function checkBlob(path: string, level: Level, what: string): Promise<void> {
+async function checkBlob(path: string, blob: Level['model'], what: string): Promise<void> {
   const { size } = await stat(path).catch((cause: unknown) => {
-    throw new AppError('invalid', `${what}: its model ${path} cannot be read`, { cause });
+    throw new AppError('invalid', `${what} ${path} cannot be read`, { cause });
   });
-  if (size !== level.model.bytes) {
-    throw new AppError(
-      'invalid',
-      `${what}: ${path} has ${size} bytes, the manifest says ${level.model.bytes}`,
-    );
+  if (size !== blob.bytes) {
+    throw new AppError('invalid', `${what}: ${path} has ${size} bytes, the manifest says ${blob.bytes}`);
   }
   const actual = await sha256OfFile(path);
-  if (actual !== level.model.sha256) {
-    throw new AppError(
-      'invalid',
-      `${what}: ${path} has SHA-256 ${actual}, the manifest says ${level.model.sha256}`,
-    );
+  if (actual !== blob.sha256) {
+    throw new AppError('invalid', `${what}: ${path} has SHA-256 ${actual}, the manifest says ${blob.sha256}`);
   }
 }

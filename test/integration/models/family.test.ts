@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Dataset } from '../../../models/datasets/dataset.ts';
@@ -10,6 +10,7 @@ import { checkTarget, type LevelFiles, writeFamily } from '../../../models/famil
 import { extremeArchitecture } from '../../../models/ofa/architecture.ts';
 import { KNOWN_SPACES, mobileNetV3Space } from '../../../models/ofa/spaces.ts';
 import { plannedSamples } from '../../../models/samples/collect.ts';
+import { readFamily, recipePath } from '../../../shared/family/read.ts';
 import { sha256 } from '../../../shared/files.ts';
 import { temporaryFolder } from '../../support/temp.ts';
 
@@ -21,6 +22,7 @@ const MANIFEST: Parameters<typeof writeFamily>[1] = {
   input: { name: 'image', type: 'uint8', shape: [1, 4, 4, 1] },
   output: { name: 'logits', type: 'float32', shape: [1, 2] },
   provenance: {},
+  backbone: { id: '0'.repeat(64), name: 'backbone' },
 };
 
 function level(latencyMs: number, content: string): LevelFiles {
@@ -50,10 +52,13 @@ describe("a family's folder", () => {
 
   test('is not written over unless that is asked for', async () => {
     await using folder = await temporaryFolder();
-    checkTarget(folder.path, false);
+    expect(await checkTarget({ folder: folder.path, replace: false })).toBe(1);
     await writeFamily(folder.path, MANIFEST, [level(1, 'one')]);
-    expect(() => checkTarget(folder.path, false)).toThrow(/there is a family already; --replace/);
-    checkTarget(folder.path, true);
+    const again = checkTarget({ folder: folder.path, replace: false });
+    await expect(again).rejects.toThrow(/there is a family already; --replace/);
+    expect(await checkTarget({ folder: folder.path, replace: true })).toBe(2);
+    const older = checkTarget({ folder: folder.path, replace: true, version: 1 });
+    await expect(older).rejects.toThrow(/version 1 is there, and versions only go up/);
   });
 
   test('is refused with levels that are not in the order of their latency', async () => {
@@ -82,6 +87,25 @@ test('a front is read back as it was written', () => {
   };
   expect(frontParser()(JSON.parse(JSON.stringify(writtenFront(front))), 'front')).toEqual(front);
   expect(() => frontParser()({ ...writtenFront(front), points: [] }, 'front')).toThrow('front at /points');
+});
+
+test('a place that cannot be written to is refused before any work', async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, 'file');
+  await writeFile(file, '');
+  await expect(checkTarget({ folder: file, replace: true })).rejects.toMatchObject({ code: 'config' });
+});
+
+test('a family whose recipe is gone, or has no backbone to go with, is refused', async () => {
+  await using folder = await temporaryFolder();
+  const { manifest } = await writeFamily(folder.path, MANIFEST, [level(1, 'one')]);
+  const [first] = manifest.levels;
+  if (first?.recipe === undefined) throw new Error('the level has a recipe');
+  await rm(recipePath(folder.path, first.recipe));
+  await expect(readFamily(folder.path)).rejects.toThrow(/level 0: its recipe .* cannot be read/);
+  const { backbone, ...bare } = MANIFEST;
+  expect(backbone).toBeDefined();
+  await expect(writeFamily(folder.path, bare, [level(1, 'one')])).rejects.toThrow(/no backbone/);
 });
 
 describe('the names of classes', () => {
