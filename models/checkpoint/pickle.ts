@@ -15,11 +15,11 @@ import {
   string,
 } from './pickle-machine.ts';
 import type { PickledStorage, PickleValue } from './pickle-values.ts';
-import { allowedGlobal, callAllowed } from './torch-objects.ts';
+import { allowedGlobal, callAllowed, ONLY_DATA } from './torch-objects.ts';
 
 /** A super-network takes some 20,000; each makes at most one small object, so this bounds the memory too. */
 const MAX_INSTRUCTIONS = 1_000_000;
-const PROTOCOLS = [2, 3, 4];
+const PROTOCOLS = [2, 3, 4, 5];
 const STOP = 0x2e;
 
 /** What a pickle holds, the storages that its tensors lie in by their keys, and the place behind it. */
@@ -30,7 +30,7 @@ export interface Unpickled {
 }
 
 /**
- * Reads one pickle of those that torch.save writes (protocols 2 to 4). A pickle is a program for a small
+ * Reads one pickle of those that torch.save writes (protocols 2 to 5). A pickle is a program for a small
  * stack machine; this machine has only the instructions that make plain data and tensors, so that no file
  * can run anything.
  * @param what names the file in messages
@@ -63,9 +63,7 @@ const OBJECT_MAKERS: ReadonlySet<number> = new Set([0x69, 0x6f, 0x81, 0x92, 0x82
 function refusal(code: number, reader: ByteReader): Error {
   const name = `0x${code.toString(16).padStart(2, '0')}`;
   const purpose = OBJECT_MAKERS.has(code) ? ', which makes objects of any class' : '';
-  return reader.problem(
-    `the pickle has the instruction ${name}${purpose}: only tensors and plain data are read, no code is run`,
-  );
+  return reader.problem(`the pickle has the instruction ${name}${purpose}: ${ONLY_DATA}`);
 }
 
 type Instruction = (machine: Machine) => void;
@@ -91,6 +89,8 @@ const INSTRUCTIONS: ReadonlyMap<number, Instruction> = new Map<number, Instructi
   [0x55, ({ stack, reader }) => void stack.push(string(reader, reader.u8()))], // SHORT_BINSTRING
   [0x42, ({ stack, reader }) => void stack.push(reader.take(reader.u32()))], // BINBYTES
   [0x43, ({ stack, reader }) => void stack.push(reader.take(reader.u8()))], // SHORT_BINBYTES
+  [0x8e, ({ stack, reader }) => void stack.push(reader.take(reader.u64()))], // BINBYTES8
+  [0x96, ({ stack, reader }) => void stack.push(reader.take(reader.u64()))], // BYTEARRAY8
   // Lists, tuples and dictionaries
   [0x5d, ({ stack }) => void stack.push({ kind: 'list', items: [] })], // EMPTY_LIST
   [0x29, ({ stack }) => void stack.push({ kind: 'tuple', items: [] })], // EMPTY_TUPLE

@@ -12,7 +12,8 @@ export interface CopyBudget {
  * @param storage the storage's bytes, of the size that the tensor's storage says
  * @param budget is lessened by what is copied
  * @param what names the tensor in messages
- * @throws AppError `invalid` if it reaches beyond its storage, overlaps itself or goes beyond the budget
+ * @throws AppError `invalid` if it reaches beyond its storage, has more elements than
+ *   that, or goes beyond the budget
  */
 export function contiguousTensor(
   tensor: PickledTensor,
@@ -39,7 +40,7 @@ export function contiguousTensor(
   return { dtype, shape, bytes: copyRows(tensor, storage, elements) };
 }
 
-/** Without overlap a tensor has at most as many elements as its storage; this bounds the product too. */
+/** More elements than the storage has are one element many times over; this bounds the product too. */
 function checkedSize({ shape, storage }: PickledTensor, what: string): number {
   if (shape.includes(0)) return 0;
   let elements = 1;

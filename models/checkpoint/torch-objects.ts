@@ -11,6 +11,10 @@ import {
 /** Makes the error that names the file and the place. */
 type Problem = (message: string) => AppError;
 
+/** Ends the message of every refusal of a class or function, with what the file's owner can do. */
+export const ONLY_DATA =
+  "only tensors and plain data are read, no code is run; if you trust the file, load it in Python and save only the weights: torch.save(checkpoint['state_dict'], FILE)";
+
 const STORAGE_TYPES: ReadonlyMap<string, ElementType> = new Map([
   ['torch.DoubleStorage', 'F64'],
   ['torch.FloatStorage', 'F32'],
@@ -43,7 +47,7 @@ const MAX_RANK = 64;
 export function allowedGlobal(module: string, name: string, problem: Problem): PickleGlobal {
   const full = `${module}.${name}`;
   if (STORAGE_TYPES.has(full) || CALLABLES.has(full)) return { kind: 'global', name: full };
-  throw problem(`the pickle names ${quoted(full)}: only tensors and plain data are read, no code is run`);
+  throw problem(`the pickle names ${quoted(full)}: ${ONLY_DATA}`);
 }
 
 /**

@@ -31,9 +31,9 @@ async function show(cli: Cli, folder: string, options: OutputOptions): Promise<v
   const { manifest, sha256 } = family;
   const json = { folder: family.folder, sha256, ...manifest };
   cli.print({ rows: levelRows(manifest.levels), columns: LEVEL_COLUMNS, json }, options.output);
-  if (options.output === 'table' && isProfiled(family)) {
-    cli.write(`\n${paretoText([seriesOf(family)], DRAWING)}\n`);
-  }
+  if (options.output !== 'table') return;
+  if (isProfiled(family)) cli.write(`\n${paretoText([seriesOf(family)], DRAWING)}\n`);
+  else cli.note('not drawn: its manifest states no latency; subnet profile --family measures it');
 }
 
 /** `family plot`. */

@@ -42,6 +42,8 @@ const FORMS: ReadonlyMap<number, ClassifierInput['form']> = new Map([
   [onnx.TensorProto.DataType.UINT8, 'frames'],
   [onnx.TensorProto.DataType.FLOAT, 'floats'],
 ]);
+/** Names of types that are not ONNX's in lower case. */
+const TYPE_NAMES: Readonly<Record<string, string>> = { FLOAT: 'float32', DOUBLE: 'float64' };
 /** `Resize` without region and scales, and `Clip` as they are written around a classifier, need this one. */
 const MIN_OPSET = 13;
 /** From this one on a constant need not be declared as an input. */
@@ -65,12 +67,14 @@ const USUAL_CHANNELS: readonly (number | undefined)[] = [1, 3];
 export function readClassifier(bytes: Uint8Array, what: string, options: ReadOptions = {}): Classifier {
   const model = decodeModel(bytes, what);
   checkVersions(model, what);
+  // First what goes in: a fixed batch shows at both ends, and is told here with what to do about it.
+  const input = readInput(model.graph, what, options);
   const output = readOutput(model.graph, what);
   return {
     bytes,
     model,
     what,
-    input: readInput(model.graph, what, options),
+    input,
     output,
     givesProbability: isSoftmax(model.graph, output.name),
     warnings: domainWarnings(model, what),
@@ -206,5 +210,3 @@ function described(value: ValueInfoProto): string {
   const shape = tensor.shape?.dim?.map(({ dimValue, dimParam }) => dimParam || numberOf(dimValue) || '?');
   return `"${value.name}" is ${TYPE_NAMES[type] ?? type.toLowerCase()} [${shape?.join(', ') ?? 'no shape'}]`;
 }
-
-const TYPE_NAMES: Readonly<Record<string, string>> = { FLOAT: 'float32', DOUBLE: 'float64' };

@@ -66,6 +66,23 @@ type Field = (typeof MESSAGES)[MessageName] extends infer Fields
     : never
   : never;
 
+/**
+ * Fields of one message, by their numbers; of those of a type there may be one altogether. Where one comes
+ * twice, this decoder takes the last and others put both together: what is checked would not be what runs.
+ */
+const SINGLE: Readonly<Partial<Record<MessageName, readonly number[]>>> = {
+  model: [7],
+  training: [1, 2],
+  attribute: [5, 6, 14, 22],
+  tensor: [3],
+  sparse: [1, 2],
+  value: [2],
+  type: [1, 4, 5, 8, 9],
+  tensorType: [2],
+  sequence: [1],
+  map: [2],
+};
+
 interface Scan {
   readonly bytes: Uint8Array;
   readonly what: string;
@@ -75,7 +92,7 @@ interface Scan {
 
 /**
  * Walks over a model's bytes without decoding them: a file that passes is whole, its messages lie within each
- * other, and its decoded form takes a bounded amount of memory.
+ * other, none is there twice where one is expected, and its decoded form takes a bounded amount of memory.
  * @param what names the file in errors
  * @throws AppError `invalid` naming the byte at which it is not an ONNX file, or the bound that it breaks
  */
@@ -90,16 +107,31 @@ function scanMessage(scan: Scan, name: MessageName, end: number, depth: number):
   if (depth > MAX_DEPTH)
     throw new AppError('invalid', `${scan.what}: nested deeper than ${MAX_DEPTH} levels`);
   const fields: Readonly<Record<number, Field>> = MESSAGES[name];
+  const seen: number[] = [];
   while (scan.position < end) {
     const tag = readVarint(scan, end);
     if (tag < 8 || tag >= 2 ** 32) throw malformed(scan);
     take(scan, BYTES_PER_FIELD);
     const wireType = tag % 8;
-    const field = fields[Math.floor(tag / 8)];
+    const number = Math.floor(tag / 8);
+    const field = fields[number];
     if (field !== undefined && !mayBe(field, wireType)) throw malformed(scan);
+    checkSingle(scan, name, number, seen);
     if (wireType === 2) scanDelimited(scan, field, end, depth);
     else skipScalar(scan, wireType, end);
   }
+}
+
+/** Notes a field of one message in `seen`, and refuses a second one. */
+function checkSingle({ what, position }: Scan, name: MessageName, field: number, seen: number[]): void {
+  if (!SINGLE[name]?.includes(field)) return;
+  if (seen.includes(field) || (name === 'type' && seen.length > 0)) {
+    throw new AppError(
+      'invalid',
+      `${what}: not an ONNX file: a ${name} has two messages where one may be (field ${field}, byte ${position})`,
+    );
+  }
+  seen.push(field);
 }
 
 function mayBe(field: Field, wireType: number): boolean {

@@ -1,5 +1,6 @@
 import { AppError } from '../../shared/errors.ts';
 import { INPUT_NAME, OUTPUT_NAME, writeFrames } from '../ofa/graph/input.ts';
+import { normalisationProblem } from '../ofa/normalisation.ts';
 import { GraphBuilder } from '../ofa/onnx/graph.ts';
 import { type GraphProto, onnx } from '../ofa/onnx/proto.ts';
 import { type Classifier, dimensionsOf, realInputs } from './classifier.ts';
@@ -84,12 +85,8 @@ function checkOptions({ input, what }: Classifier, { frame, mean, std }: WrapOpt
       `${what}: has ${channels} channels, ${mean.length} means and ${std.length} standard deviations were given`,
     );
   }
-  if (!mean.every(Number.isFinite) || !std.every((value) => Number.isFinite(value) && value > 0)) {
-    throw new AppError(
-      'usage',
-      `mean ${mean.join(',')} and std ${std.join(',')}: expected numbers, std above 0`,
-    );
-  }
+  const problem = normalisationProblem(mean, std);
+  if (problem !== undefined) throw new AppError('usage', problem);
 }
 
 /** Whether a classifier is what a family's level is, to the names and to the batch of 1. */

@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { AppError } from '../../shared/errors.ts';
 import { type Parser, parserOf } from '../../shared/schema.ts';
+import { roundHalfEven } from './round.ts';
 import { type Activation, blocksPerStage, makeDivisible, type SearchSpace } from './space.ts';
 
 /**
@@ -170,9 +171,9 @@ export function blockShapes(space: SearchSpace, architecture: Architecture): Blo
   return shapes;
 }
 
-/** Channels of an expanded block. */
+/** Channels of an expanded block: OFA's `make_divisible(round(in_channels * expand_ratio))`, in Python. */
 export function midChannels(inChannels: number, expandRatio: number): number {
-  return makeDivisible(Math.round(inChannels * expandRatio));
+  return makeDivisible(roundHalfEven(inChannels * expandRatio));
 }
 
 /** Channels of a squeeze-excite's inner layer. */

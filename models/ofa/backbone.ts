@@ -5,7 +5,7 @@ import { type Checkpoint, type CheckpointTensor, quoted, toFloat32 } from './che
 import { type ExpectedTensor, expectedTensors } from './layout.ts';
 import { writeSafetensors } from './safetensors.ts';
 import { type SearchSpace, spaceParser, specOf } from './space.ts';
-import { inferSpace, KNOWN_SPACES } from './spaces.ts';
+import { inferSpace, KNOWN_SPACES, SPACE_ASSUMED } from './spaces.ts';
 import type { FloatTensor, TensorMap } from './tensors.ts';
 
 /** The weights of a whole super-network with the space that they are of. */
@@ -35,8 +35,12 @@ export function backboneOf(
   { what, space: given }: { readonly what: string; readonly space?: SearchSpace },
 ): Backbone {
   const found = byCurrentNames(checkpoint.tensors, what);
-  const space = given ?? statedSpace(checkpoint, what) ?? inferSpace(shapesOf(found), what);
-  checkLayout(found, expectedTensors(space, { batchCounts: true }), what);
+  const known = given ?? statedSpace(checkpoint, what);
+  const space = known ?? inferSpace(shapesOf(found), what);
+  const problem = layoutProblem(found, expectedTensors(space, { batchCounts: true }));
+  if (problem !== undefined) {
+    throw new AppError('invalid', `${what}: ${problem}${known === undefined ? ` ${SPACE_ASSUMED}` : ''}`);
+  }
   const tensors = new Map<string, FloatTensor>();
   for (const expected of expectedTensors(space)) {
     const tensor = found.get(expected.name);
@@ -126,26 +130,21 @@ function withKnownFrame(space: SearchSpace): SearchSpace {
 }
 
 /** Files of before PyTorch 0.4.1 have no counts of batches; everything else must be there, and no more. */
-function checkLayout(found: Tensors, all: readonly ExpectedTensor[], what: string): void {
+function layoutProblem(found: Tensors, all: readonly ExpectedTensor[]): string | undefined {
   const missing = all.filter(({ name, role }) => role !== 'batch-count' && !found.has(name));
-  if (missing[0] !== undefined) {
-    throw new AppError('invalid', `${what}: ${missing[0].name} is missing${andMore(missing)}`);
-  }
+  if (missing[0] !== undefined) return `${missing[0].name} is missing${andMore(missing)}`;
   const names = new Set(all.map(({ name }) => name));
   const unexpected = [...found.keys()].filter((name) => !names.has(name));
   if (unexpected[0] !== undefined) {
-    const more = andMore(unexpected);
-    throw new AppError('invalid', `${what}: ${quoted(unexpected[0])} is not a tensor of the space${more}`);
+    return `${quoted(unexpected[0])} is not a tensor of the space${andMore(unexpected)}`;
   }
   for (const { name, shape } of all) {
     const actual = found.get(name)?.shape ?? shape;
     if (actual.length !== shape.length || actual.some((dimension, axis) => dimension !== shape[axis])) {
-      throw new AppError(
-        'invalid',
-        `${what}: ${name}: expected shape [${shape.join(', ')}], found [${actual.join(', ')}]`,
-      );
+      return `${name}: expected shape [${shape.join(', ')}], found [${actual.join(', ')}]`;
     }
   }
+  return undefined;
 }
 
 function andMore({ length }: readonly unknown[]): string {

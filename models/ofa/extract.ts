@@ -6,6 +6,7 @@ import {
   squeezeChannels,
 } from './architecture.ts';
 import type { Backbone } from './backbone.ts';
+import { kernelMatrixName } from './layout.ts';
 import type {
   BatchNorm,
   Convolution,
@@ -109,7 +110,7 @@ class Source {
       depthwise: {
         convolution: {
           name: `${name}.conv.depth_conv.conv`,
-          weight: this.#depthwise(`${path}.depth_conv.conv`, shape),
+          weight: this.#depthwise(shape),
           stride,
           groups: midChannels,
         },
@@ -123,12 +124,13 @@ class Source {
   }
 
   /** From the largest kernel down, each one out of the one before it. */
-  #depthwise(path: string, { midChannels, kernel }: BlockShape): FloatTensor {
-    const sizes = this.#backbone.space.kernelSizes.toReversed();
-    let weight = firstOf(this.tensor(`${path}.conv.weight`), [midChannels]);
-    for (const [index, size] of sizes.entries()) {
-      if (index === 0 || size < kernel) continue;
-      weight = smallerKernel(weight, this.tensor(`${path}.${sizes[index - 1]}to${size}_matrix`), size);
+  #depthwise({ slot, midChannels, kernel }: BlockShape): FloatTensor {
+    const [largest = kernel, ...smaller] = this.#backbone.space.kernelSizes.toReversed();
+    let weight = firstOf(this.tensor(`blocks.${slot}.conv.depth_conv.conv.conv.weight`), [midChannels]);
+    let size = largest;
+    for (const next of smaller.filter((choice) => choice >= kernel)) {
+      weight = smallerKernel(weight, this.tensor(kernelMatrixName(slot, size, next)), next);
+      size = next;
     }
     return weight;
   }

@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { AppError } from '../../shared/errors.ts';
 import { type Parser, parserOf } from '../../shared/schema.ts';
+import { normalisationProblem } from './normalisation.ts';
 
 /** `h_swish` is x * relu6(x + 3) / 6. */
 export type Activation = 'relu' | 'h_swish';
@@ -95,8 +96,9 @@ function problemOf(spec: SpaceSpec): string | undefined {
     const { length } = channels(spec[key], spec.in_channels);
     if (length !== spec.in_channels) return `${key} has ${length} values for ${spec.in_channels} channels`;
   }
-  if (channels(spec.std, spec.in_channels).some((std) => std <= 0)) return 'std: must be above 0';
-  return undefined;
+  // OFA builds no expansion layers then, which is another network than this one.
+  if (spec.e.every((ratio) => ratio === 1)) return 'e: expected another expand ratio than 1 among them';
+  return normalisationProblem(channels(spec.mean, spec.in_channels), channels(spec.std, spec.in_channels));
 }
 
 function channels(value: number | number[], count: number): number[] {

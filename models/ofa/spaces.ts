@@ -80,6 +80,10 @@ export const KNOWN_SPACES: ReadonlyMap<string, SearchSpace> = new Map([
   ['fashion-mnist', FASHION_MNIST],
 ]);
 
+/** Ends the message of whatever does not fit a space that is only inferred. */
+export const SPACE_ASSUMED =
+  "(the file states no search space, so that of MIT's ofa_mbv3 was assumed; --space FILE states another)";
+
 /**
  * The space of weights that come without one: MIT's, with the numbers of channels and classes that the
  * tensors have. What the tensors do not say (strides, activations, resolutions, normalisation) is MIT's.
@@ -93,14 +97,17 @@ export function inferSpace(shapes: ReadonlyMap<string, readonly number[]>, what:
   const dimension = (name: string, axis: number): number => {
     const size = shapes.get(name)?.[axis];
     if (size !== undefined) return size;
+    throw new AppError('invalid', `${what}: ${name} is missing or of another form ${SPACE_ASSUMED}`);
+  };
+  const inChannels = dimension('first_conv.conv.weight', 1);
+  if (inChannels !== base.inChannels) {
     throw new AppError(
       'invalid',
-      `${what}: it states no search space and is not of MIT's form: ${name} is missing or no such tensor`,
+      `${what}: its images have ${inChannels} channels, expected ${base.inChannels} ${SPACE_ASSUMED}`,
     );
-  };
+  }
   const space: SearchSpace = {
     ...base,
-    inChannels: dimension('first_conv.conv.weight', 1),
     classes: dimension('classifier.linear.weight', 0),
     stem: { ...base.stem, width: dimension('first_conv.conv.weight', 0) },
     firstBlock: { ...base.firstBlock, width: dimension('blocks.0.conv.point_linear.conv.weight', 0) },

@@ -8,7 +8,6 @@ metadata of a backbone (``spec``) holds.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -249,9 +248,7 @@ def blocks_of(space: Space, arch: Architecture) -> list[Block]:
                 Block(
                     slot=place + 1,
                     before=before,
-                    mid=make_divisible(
-                        math.floor(before * arch.e[place] + 0.5)
-                    ),
+                    mid=make_divisible(round(before * arch.e[place])),
                     out=width,
                     kernel=arch.ks[place],
                     stride=space.strides[stage] if depth == 0 else 1,

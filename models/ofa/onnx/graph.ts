@@ -1,4 +1,5 @@
-import { type AttributeProto, type GraphProto, type NodeProto, onnx, type TensorProto } from './proto.ts';
+import { invariant } from '../../../shared/errors.ts';
+import { type AttributeProto, type NodeProto, onnx, type TensorProto } from './proto.ts';
 
 const { AttributeType } = onnx.AttributeProto;
 const { DataType } = onnx.TensorProto;
@@ -25,13 +26,13 @@ export type Attribute =
 
 type Elements = Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array;
 
-const TYPE_OF_ARRAY = {
-  Float32Array: DataType.FLOAT,
-  Uint8Array: DataType.UINT8,
-  Int8Array: DataType.INT8,
-  Int32Array: DataType.INT32,
-  BigInt64Array: DataType.INT64,
-} as const;
+const ARRAY_TYPES = [
+  [Float32Array, DataType.FLOAT],
+  [Uint8Array, DataType.UINT8],
+  [Int8Array, DataType.INT8],
+  [Int32Array, DataType.INT32],
+  [BigInt64Array, DataType.INT64],
+] as const;
 
 /** A dimension by its size, or by a name where it is known only when the model runs. */
 export type Dimension = number | string;
@@ -42,7 +43,13 @@ export type Dimension = number | string;
  * together).
  */
 export class GraphBuilder {
-  readonly #graph: Required<Pick<GraphProto, 'node' | 'input' | 'output' | 'initializer'>> & GraphProto;
+  readonly #graph: {
+    readonly name: string;
+    readonly node: NodeProto[];
+    readonly input: ReturnType<typeof valueInfo>[];
+    readonly output: ReturnType<typeof valueInfo>[];
+    readonly initializer: TensorProto[];
+  };
 
   /** @param name stands in the file, for people */
   constructor(name: string) {
@@ -51,13 +58,13 @@ export class GraphBuilder {
 
   /** Declares an input of the model; returns its name. */
   input(name: string, type: ElementType, shape: readonly Dimension[]): string {
-    this.#graph.input?.push(valueInfo(name, type, shape));
+    this.#graph.input.push(valueInfo(name, type, shape));
     return name;
   }
 
   /** Declares an output of the model: a value that a node gives. */
   output(name: string, type: ElementType, shape: readonly Dimension[]): void {
-    this.#graph.output?.push(valueInfo(name, type, shape));
+    this.#graph.output.push(valueInfo(name, type, shape));
   }
 
   /**
@@ -75,16 +82,15 @@ export class GraphBuilder {
     const node: NodeProto = { opType, name, input: [...inputs], output: [name] };
     const list = Object.entries(attributes).map(([key, value]) => attributeProto(key, value));
     if (list.length > 0) node.attribute = list;
-    this.#graph.node?.push(node);
+    this.#graph.node.push(node);
     return name;
   }
 
   /** Adds a constant; returns its name. */
   constant(name: string, shape: readonly number[], data: Elements): string {
-    const dataType = TYPE_OF_ARRAY[data.constructor.name as keyof typeof TYPE_OF_ARRAY];
     const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    const tensor: TensorProto = { name, dims: [...shape], dataType, rawData };
-    this.#graph.initializer?.push(tensor);
+    const tensor: TensorProto = { name, dims: [...shape], dataType: typeOf(data), rawData };
+    this.#graph.initializer.push(tensor);
     return name;
   }
 
@@ -102,6 +108,12 @@ export class GraphBuilder {
       graph: this.#graph,
     }).finish();
   }
+}
+
+function typeOf(data: Elements): number {
+  const type = ARRAY_TYPES.find(([array]) => data instanceof array)?.[1];
+  invariant(type !== undefined, 'an array of numbers that ONNX has a type for');
+  return type;
 }
 
 function valueInfo(name: string, type: ElementType, shape: readonly Dimension[]) {

@@ -1,3 +1,5 @@
+import { roundHalfEven } from '../round.ts';
+
 /** Least and greatest value of an activation that are told apart; what lies beyond is clipped. */
 export interface Range {
   readonly min: number;
@@ -32,10 +34,4 @@ export function affineOf(range: Range): Affine {
   const max = Math.max(range.max, 0);
   const scale = Math.fround(Math.max((max - min) / LEVELS, MIN_SCALE));
   return { scale, zeroPoint: Math.min(LEVELS, roundHalfEven(Math.abs(min) / scale)) };
-}
-
-/** To the nearest integer, a half to the even one: as IEEE 754 rounds, and as ONNX's QuantizeLinear does. */
-export function roundHalfEven(value: number): number {
-  const up = Math.round(value);
-  return up - value === 0.5 && up % 2 !== 0 ? up - 1 : up;
 }

@@ -1,6 +1,7 @@
 import { AppError } from '../../../shared/errors.ts';
+import { roundHalfEven } from '../round.ts';
 import { type FloatTensor, sizeOf } from '../tensors.ts';
-import { MIN_SCALE, roundHalfEven } from './affine.ts';
+import { MIN_SCALE } from './affine.ts';
 
 /** What a 1x1 or depthwise convolution and a linear layer have in common. */
 export interface Layer {

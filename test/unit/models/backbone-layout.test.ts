@@ -87,7 +87,8 @@ describe('known spaces', () => {
     const shapes = new Map(expectedTensors(space).map(({ name, shape }) => [name, shape]));
     expect(inferSpace(shapes, 'file')).toEqual(space);
     shapes.set('first_conv.conv.weight', [space.stem.width, 1, 3, 3]);
-    expect(() => inferSpace(shapes, 'file')).toThrow(/mean has 3 values for 1 channels/);
+    expect(() => inferSpace(shapes, 'file')).toThrow(/have 1 channels, expected 3 \(the file states no/);
+    shapes.set('first_conv.conv.weight', [space.stem.width, 3, 3, 3]);
     shapes.delete('blocks.9.conv.point_linear.conv.conv.weight');
     expect(() => inferSpace(shapes, 'file')).toThrow(/file: .*blocks\.9\.conv\.point_linear.* is missing/);
   });

@@ -96,11 +96,11 @@ describe('weights that do not fit', () => {
     return { tensors: new Map([...tensors, ['extra', tensor]]), metadata };
   };
   test.each<[string, Checkpoint, RegExp]>([
-    ['a missing tensor', withTensor(variance), new RegExp(`file: ${variance} is missing$`)],
+    ['a missing tensor', withTensor(variance), new RegExp(`file: ${variance} is missing \\(the file states`)],
     [
       'one too many',
       extra({ dtype: 'F32', shape: [], bytes: new Uint8Array(4) }),
-      /file: "extra" is not a tensor of the space$/,
+      /file: "extra" is not a tensor of the space \(the file/,
     ],
     [
       'another shape of as many numbers',
@@ -131,6 +131,19 @@ describe('weights that do not fit', () => {
   ])('%s is refused', (_name, checkpoint, message) => {
     expect(() => backboneOf(checkpoint, { what: 'file' })).toThrow(
       expect.objectContaining({ code: 'invalid', message: expect.stringMatching(message) }),
+    );
+  });
+
+  test('where the space was assumed, the message says so', () => {
+    const assumed = /states no search space, so that of MIT's ofa_mbv3 was assumed; --space FILE/;
+    const missing = withTensor(variance);
+    expect(() => backboneOf(missing, { what: 'file' })).toThrow(assumed);
+    expect(() => backboneOf(missing, { what: 'file', space: SPACE })).toThrow(/is missing$/);
+    const stated = { ...missing, metadata: { spec: JSON.stringify(specOf(SPACE)) } };
+    expect(() => backboneOf(stated, { what: 'file' })).toThrow(/is missing$/);
+    const grey = randomBackbone({ ...SPACE, inChannels: 1, mean: [0.5], std: [0.5] }, 1);
+    expect(() => backboneOf(checkpointOf(grey), { what: 'file' })).toThrow(
+      /file: its images have 1 channels, expected 3 \(the file states no search space/,
     );
   });
 

@@ -57,6 +57,21 @@ describe('pickles with code', () => {
   });
 });
 
+test('what is beside the weights is refused with what its owner can do', () => {
+  const settings: Picklable = { call: { global: ['argparse', 'Namespace'] }, args: [] };
+  const object: Picklable = {
+    dict: [
+      ['args', settings],
+      ['state_dict', dictOf(WHOLE)],
+    ],
+  };
+  expect(() => parseCheckpoint(torchZip(object, STORAGES), 'file')).toThrow(
+    invalid(
+      /"argparse\.Namespace": .*save only the weights: torch\.save\(checkpoint\['state_dict'\], FILE\)/,
+    ),
+  );
+});
+
 describe('pickles that are no programs', () => {
   test.each<[string, string, RegExp]>([
     ['a pickle that takes what is not there', '\x80\x02R.', /takes a value that it has not made/],
@@ -65,7 +80,8 @@ describe('pickles that are no programs', () => {
     ['one that asks for nothing', '\x80\x02h\x05.', /asks for its value 5/],
     ['one that leaves two values', '\x80\x02NN.', /more than one value/],
     ['one without an end', '\x80\x02N', /cut short: expected 1 more bytes/],
-    ['protocol 5', '\x80\x05N.', /pickle protocol 5/],
+    ['protocol 6', '\x80\x06N.', /pickle protocol 6/],
+    ['a byte array of 2^40 bytes', '\x80\x05\x96\0\0\0\0\0\x01\0\0.', /cut short/],
     ['a key without a value', '\x80\x02}(Nu.', /key without a value/],
     ['a list as a key', '\x80\x02}]Ns.', /neither a string nor a number/],
     ['an append to a tuple', '\x80\x02)Na.', /not a list/],

@@ -69,7 +69,8 @@ describe('tensors in their storages', () => {
 });
 
 describe('where the weights are in a checkpoint', () => {
-  test.each(['state_dict', 'model_state_dict', 'model'])('under %s, beside plain data', (key) => {
+  const keys = ['state_dict', 'model_state_dict', 'model', 'state_dict_ema', 'model_ema', 'net'];
+  test.each(keys)('under %s, beside plain data', (key) => {
     const object: Picklable = {
       dict: [
         ['epoch', 3],
@@ -88,6 +89,27 @@ describe('where the weights are in a checkpoint', () => {
       ],
     };
     expect(numbersOf(object).numbers).toEqual([...NUMBERS]);
+  });
+
+  test('two sets of weights are refused, for nothing says which one is meant', () => {
+    const entries = ['state_dict', 'state_dict_ema'].map((key) => [key, dictOf(WHOLE)] as const);
+    expect(() => parseCheckpoint(torchZip({ dict: entries }, STORAGES), 'file')).toThrow(
+      /file: has weights under state_dict and state_dict_ema; save those that are meant/,
+    );
+    const [first] = entries;
+    if (first === undefined) return expect.fail('no entry');
+    expect(numbersOf({ dict: [first, ['model_ema', null]] }).numbers).toEqual([...NUMBERS]);
+  });
+
+  test('what Python writes in protocol 5 is read', () => {
+    // pickle.dump({'w': tensor, 'bytes': bytearray(b'ab')}, protocol=5), without its first two and last bytes
+    const hex = [
+      '95ab000000000000007d94288c0177948c0c746f7263682e5f7574696c73948c125f72656275696c645f74656e736f72',
+      '5f763294939428288c0773746f72616765948c05746f726368948c0c466c6f617453746f726167659493948c0130948c',
+      '03637075944b0c7494514b004b034b0486944b044b018694898c0b636f6c6c656374696f6e73948c0b4f726465726564',
+      '44696374949394295294749452948c0562797465739496020000000000000061629475',
+    ].join('');
+    expect(numbersOf({ raw: [0x80, 5, ...Buffer.from(hex, 'hex')] }).numbers).toEqual([...NUMBERS]);
   });
 
   test('an OrderedDict with attributes, as torch has for versions', () => {

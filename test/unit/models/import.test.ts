@@ -106,6 +106,7 @@ describe('reading a classifier', () => {
 
   it('refuses inputs and outputs of another shape', () => {
     expect(() => read({ shape: [2, 3, 8, 8] })).toThrow(/"input" is float32 \[2, 3, 8, 8\].*batch of 1/);
+    expect(() => read({ shape: [2, 3, 8, 8], outputShape: [2, 5] })).toThrow(/export it with a batch of 1/);
     expect(() => read({ shape: [1, 3, 8] })).toThrow(/float32 \[1, 3, 8\], expected uint8/);
     expect(() => read({ outputShape: ['N', 'C'] })).toThrow(
       /float32 \[N, C\], expected float32 \[1, classes\]/,
@@ -174,6 +175,20 @@ describe('bytes that are no model', () => {
     expect(() => decodeModel(bytes, 'net.onnx')).toThrow(/nested deeper than 64/);
   });
 
+  it.each<[string, readonly number[]]>([
+    ['two graphs', [0x3a, 0, 0x3a, 0]],
+    // graph { input { type two times } }
+    ['two types of a value', [0x3a, 6, 0x5a, 4, 0x12, 0, 0x12, 0]],
+    // graph { input { type { tensorType, sequence } } }
+    ['a type that is two things', [0x3a, 8, 0x5a, 6, 0x12, 4, 0x0a, 0, 0x22, 0]],
+    // graph { input { type { tensorType { shape two times } } } }
+    ['two shapes', [0x3a, 10, 0x5a, 8, 0x12, 6, 0x0a, 4, 0x12, 0, 0x12, 0]],
+    // graph { node { attribute { t two times } } }
+    ['two tensors of an attribute', [0x3a, 8, 0x0a, 6, 0x2a, 4, 0x2a, 0, 0x2a, 0]],
+  ])('are refused with %s, which programs read in different ways', (_, bytes) => {
+    expect(() => decodeModel(Uint8Array.from(bytes), 'net.onnx')).toThrow(/two messages where one may be/);
+  });
+
   function varint(value: number): number[] {
     return value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
   }
@@ -211,8 +226,10 @@ describe('wrapping a classifier', () => {
 
   it('refuses normalisation and frames that do not fit', () => {
     expect(() => wrapClassifier(read(), { ...RGB, mean: [0.5] })).toThrow(/3 channels, 1 means and 3/);
-    expect(() => wrapClassifier(read(), { ...RGB, std: [0.2, 0, 0.2] })).toThrow(/std above 0/);
-    expect(() => wrapClassifier(read(), { ...RGB, mean: [0, Number.NaN, 0] })).toThrow(/expected numbers/);
+    expect(() => wrapClassifier(read(), { ...RGB, std: [0.2, 0, 0.2] })).toThrow(/^std: 0 is not within/);
+    expect(() => wrapClassifier(read(), { ...RGB, std: [0.2, 1e-39, 0.2] })).toThrow(/^std: 1e-39 is not/);
+    expect(() => wrapClassifier(read(), { ...RGB, mean: [0, 1e37, 0] })).toThrow(/^mean: 1e\+37 is not/);
+    expect(() => wrapClassifier(read(), { ...RGB, mean: [0, Number.NaN, 0] })).toThrow(/^mean: NaN is not/);
     expect(() => wrapClassifier(read(), { ...RGB, frame: [0, 8] })).toThrow(/frames of 0 x 8/);
   });
 });

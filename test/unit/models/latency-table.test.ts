@@ -82,7 +82,7 @@ describe('a latency table', () => {
     lacking.delete(key);
     const holed = { ...table, resolutions: new Map([...table.resolutions, [28, lacking]]) };
     const choices = { ks: space.kernelSizes, e: space.expandRatios, d: space.depths, r: space.resolutions };
-    const message = `latency table of test: resolution 28 has no layer ${key}`;
+    const message = `latency table of test: is of another search space: it has no layer ${key} at resolution 28`;
     expect(() => latencyMs(holed, space, architecture)).toThrow(message);
     expect(() => compileLatency(holed, space, choices)).toThrow(message);
   });

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { affineOf, MIN_SCALE, roundHalfEven } from '../../../models/ofa/quantise/affine.ts';
+import { affineOf, MIN_SCALE } from '../../../models/ofa/quantise/affine.ts';
 import { quantiseLayer } from '../../../models/ofa/quantise/weights.ts';
+import { roundHalfEven } from '../../../models/ofa/round.ts';
 
 /** What rounding scales to 32 bits may add to half a step. */
 const SLACK = 1 + 1e-4;

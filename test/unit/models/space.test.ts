@@ -6,6 +6,7 @@ import {
   canonicalArchitecture,
   checkArchitecture,
   extremeArchitecture,
+  midChannels,
 } from '../../../models/ofa/architecture.ts';
 import { makeDivisible, spaceParser, specOf } from '../../../models/ofa/space.ts';
 import { KNOWN_SPACES, mobileNetV3Space } from '../../../models/ofa/spaces.ts';
@@ -25,11 +26,19 @@ describe('a search space', () => {
     ['strides', [1, 2], 'strides has 2 entries for 5 stages'],
     ['ks', [3, 4], 'ks: kernel sizes are odd numbers'],
     ['mean', [0.5], 'mean has 1 values for 3 channels'],
-    ['std', [1, 1, 0], 'std: must be above 0'],
+    ['std', [1, 1, 0], 'std: 0 is not within 0.000001..1000000'],
+    ['std', [1, 1, 1e-39], 'std: 1e-39 is not within'],
+    ['std', 1e37, 'std: 1e+37 is not within'],
+    ['mean', [0.5, -1e37, 0.5], 'mean: -1e+37 is not within -1000000..1000000'],
+    ['e', [1, 1], 'e: expected another expand ratio than 1 among them'],
     ['widths', [], 'space at /widths'],
     ['acts', ['relu', 'gelu', 'relu', 'relu', 'relu'], 'space at /acts/1'],
   ])('is refused with wrong %s', (key, value, message) => {
     expect(() => parseSpace({ ...specOf(MIT), [key]: value }, 'space')).toThrow(message);
+  });
+
+  test('has expand ratio 1 beside others', () => {
+    expect(parseSpace({ ...specOf(MIT), e: [3, 1] }, 'space').expandRatios).toEqual([1, 3]);
   });
 
   test('has one value for all channels where the file has a number', () => {
@@ -49,6 +58,12 @@ test('a number of channels becomes a multiple of 8, never more than a tenth belo
       expect(made - channels).toBeLessThanOrEqual(8);
     }),
   );
+});
+
+test("half a channel is rounded as Python's round does, to the even number", () => {
+  // round(17 * 0.5) is 8; 9 would become 16, for 8 is more than a tenth below it.
+  expect(midChannels(17, 0.5)).toBe(8);
+  expect(midChannels(19, 0.5)).toBe(16);
 });
 
 describe('an architecture', () => {
