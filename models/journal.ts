@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import Type from 'typebox';
 import { AppError, describeError } from '../shared/errors.ts';
 import { sha256 } from '../shared/files.ts';
@@ -13,6 +13,7 @@ import { type Lock, takeLock } from './lock-file.ts';
  *  3. What follows the last newline was torn by a crash and is cut off; any other line that does not fit
  *     means a file that is not ours, which is refused and left as it is.
  *  4. One process at a time: `<path>.lock`.
+ *  5. One without a step is worth nothing, and is removed when it is disposed of.
  */
 const HEADER = '{"journal":"ofa-models","format":1}';
 /** Everything that is recorded is held in memory. */
@@ -33,6 +34,8 @@ export interface Journal extends AsyncDisposable {
    * full; whatever `compute` throws
    */
   step<T>(key: string, parse: Parser<T>, compute: () => Promise<T>): Promise<T>;
+  /** The work is done: the file goes when the journal is disposed of, before another process may have it. */
+  discard(): void;
 }
 
 /** Names a step by everything that its result depends on; `inputs` must be plain JSON. */
@@ -121,6 +124,7 @@ class FileJournal implements Journal {
   /** A line may be half written: nothing may follow it. */
   #broken: unknown;
   #bytes: number;
+  #isDiscarded = false;
 
   constructor(journal: JournalFile, values: Map<string, unknown>, bytes: number) {
     this.#journal = journal;
@@ -174,9 +178,16 @@ class FileJournal implements Journal {
     }
   }
 
+  discard(): void {
+    this.#isDiscarded = true;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    const { file, path, lock } = this.#journal;
+    // Released last: another process must not begin to write what is removed here.
+    await using _held = lock;
     await this.#written;
-    await this.#journal.file.close();
-    await this.#journal.lock[Symbol.asyncDispose]();
+    await file.close();
+    if (this.#isDiscarded || this.size === 0) await rm(path, { force: true });
   }
 }

@@ -21,23 +21,22 @@ export interface ProgressOptions {
   readonly title: string;
   readonly stream: ProgressStream;
   readonly clock: Clock;
-  /** Writes nothing at all. */
-  readonly quiet?: boolean;
 }
 
 /** On a terminal the line is not written anew more often than this. */
 const REWRITE_MS = 100;
 const DEFAULT_COLUMNS = 80;
+/** What an earlier run recorded comes in one burst: so soon after the first update nothing is rated. */
+const BURST_MS = 100;
 /** Elsewhere a line is written each time another tenth is done. */
 const TENTHS = 10;
 const CLEAR_LINE = '\r\x1b[K';
 
 /**
  * Makes a reporter: one line that is rewritten on a terminal, with rate and time left; a line for every
- * tenth elsewhere; nothing when quiet.
+ * tenth elsewhere.
  */
 export function createProgress(options: ProgressOptions): Progress {
-  if (options.quiet === true) return { update: () => undefined, done: () => undefined };
   return options.stream.isTTY === true ? terminalProgress(options) : lineProgress(options);
 }
 
@@ -84,13 +83,16 @@ function lineOf(title: string, done: number, total: number, tail: string, text: 
   return parts.filter((part) => part !== '').join(', ');
 }
 
-/** Rate and time left, from the first update on: what was done before it, in an earlier run, took no time now. */
+/** Rate and time left by what this run does: what an earlier one did took no time now. */
 function paceMeter(clock: Clock): (done: number, total: number) => string {
-  let first: { readonly done: number; readonly atMs: number } | undefined;
+  let firstMs: number | undefined;
+  let start = { done: 0, atMs: 0 };
   return (done, total) => {
-    first ??= { done, atMs: clock.monoMs() };
-    const elapsedMs = clock.monoMs() - first.atMs;
-    const made = done - first.done;
+    const nowMs = clock.monoMs();
+    firstMs ??= nowMs;
+    if (nowMs - firstMs < BURST_MS) start = { done, atMs: nowMs };
+    const elapsedMs = nowMs - start.atMs;
+    const made = done - start.done;
     if (made <= 0 || elapsedMs <= 0) return '';
     const perSecond = (made / elapsedMs) * 1_000;
     const rate = `${Number(perSecond.toPrecision(3))}/s`;

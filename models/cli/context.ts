@@ -1,8 +1,8 @@
 import { createTerminal, type Terminal } from '../../shared/cli/terminal.ts';
 import { type Clock, systemClock } from '../../shared/clock.ts';
-import { AppError } from '../../shared/errors.ts';
 import { stopSignal } from '../../shared/program.ts';
 import { createProgress, type Progress } from '../progress.ts';
+import { Stopped } from './work.ts';
 
 /** What the commands have of the world around them. */
 export interface Cli extends Terminal {
@@ -10,7 +10,10 @@ export interface Cli extends Terminal {
   readonly clock: Clock;
   /** Shows how far long work has come, on standard error. */
   readonly progress: (title: string) => Progress;
-  /** Runs work that a signal stops: the work sees `signal` abort, and the command ends with status 6. */
+  /**
+   * Runs work that a signal stops: the work sees `signal` abort with `Stopped`, and the command ends with
+   * status 6. Nothing is kept of it but what `withWork` keeps.
+   */
   readonly stoppable: <T>(work: (signal: AbortSignal) => Promise<T>) => Promise<T>;
 }
 
@@ -28,7 +31,7 @@ export function createCli(env: NodeJS.ProcessEnv): Cli {
 async function stoppable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stopping = new AbortController();
   void stopSignal().then((cause) => {
-    stopping.abort(new AppError('partial', `${cause}: stopped; the same command again goes on from here`));
+    stopping.abort(new Stopped(cause));
   });
   return await work(stopping.signal);
 }

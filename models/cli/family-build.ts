@@ -42,7 +42,7 @@ import { withWork } from './work.ts';
 const CANDIDATES_PER_LEVEL = 3;
 
 interface BuildOptions extends WriteOptions, BackboneOptions, CalibrationFlags, OutputOptions {
-  readonly front: readonly string[];
+  readonly front: string;
   readonly levels: string;
   readonly candidates?: string;
   readonly selectOn?: string;
@@ -53,7 +53,10 @@ interface BuildOptions extends WriteOptions, BackboneOptions, CalibrationFlags, 
 export function addFamilyBuild(family: Command, cli: Cli): void {
   const command = addFamilyWriting(addCalibration(addBackbone(family.command('build'))))
     .description('Cut, calibrate, evaluate and profile what a search found, and make a family of the best.')
-    .requiredOption('--front <file...>', 'what search wrote; several fronts are taken together')
+    .requiredOption(
+      '--front <files>',
+      'what search wrote; several fronts, with commas between, are taken together',
+    )
     .option('--levels <n>', 'levels of the family', '6')
     .option(
       '--candidates <n>',
@@ -70,12 +73,12 @@ export function addFamilyBuild(family: Command, cli: Cli): void {
 
 async function build(cli: Cli, options: BuildOptions, signal: AbortSignal): Promise<void> {
   const name = familyName(options.name);
-  const version = await familyTarget(options);
+  const version = await familyTarget(cli, options, signal);
   if (options.calibration === undefined) {
     throw new AppError('usage', 'a sub-network needs statistics of its own: give images with --calibration');
   }
   const backbone = await loadBackbone(options);
-  const fronts = await Promise.all(options.front.map((path) => readJson(path, frontParser())));
+  const fronts = await Promise.all(options.front.split(',').map((path) => readJson(path, frontParser())));
   const levels = parseCount(options.levels, '--levels');
   if (levels > MAX_LEVELS) throw new AppError('usage', `--levels: a family has at most ${MAX_LEVELS}`);
   const candidates = candidatesOf(fronts, backbone, options, levels);

@@ -61,7 +61,7 @@ async function importModels(
   signal: AbortSignal,
 ): Promise<void> {
   const name = familyName(options.name);
-  const version = await familyTarget(options);
+  const version = await familyTarget(cli, options, signal);
   const channels = Number(options.channels);
   const labels = await loadLabels(options.labels);
   const evaluation = await loadDataset(options.data, {

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { Column } from '../../shared/cli/format.ts';
 import { formatPercent } from '../../shared/cli/format.ts';
 import { parseCount } from '../../shared/cli/values.ts';
@@ -10,7 +10,7 @@ import { formatDurationMs } from '../../shared/units.ts';
 import { parseLabels } from '../datasets/labels.ts';
 import type { ProfileSettings } from '../family/profile.ts';
 import { checkTarget } from '../family/write.ts';
-import type { ExecutionProvider } from '../profile/protocol.ts';
+import { checkProvider, parseProvider } from '../profile/provider.ts';
 import type { Cli } from './context.ts';
 
 const MAX_LABELS_BYTES = 16 * 1024 * 1024;
@@ -22,7 +22,7 @@ export interface WriteOptions {
   readonly familyVersion?: string;
   readonly labels?: string;
   readonly data: string;
-  readonly pe: ExecutionProvider;
+  readonly pe: string;
   readonly rounds: string;
   readonly threads: string;
   readonly replace?: true;
@@ -40,11 +40,7 @@ export function addFamilyWriting(command: Command): Command {
       'version of the family; default one above that of the family that is replaced',
     )
     .option('--labels <file>', "the classes' names: a JSON list, or one a line; default those of the data")
-    .addOption(
-      new Option('--pe <name>', 'processing element to measure latency on')
-        .choices(['cpu', 'cuda', 'tensorrt'])
-        .default('cpu'),
-    )
+    .option('--pe <name>', 'processing element to measure latency on: cpu, cuda (or gpu), tensorrt', 'cpu')
     .option('--rounds <n>', 'measured runs of each model', '200')
     .option('--threads <n>', 'threads of ONNX Runtime', '1')
     .option('--replace', 'write over a family that is there')
@@ -57,8 +53,13 @@ export function familyName(name: string): string {
   throw new AppError('usage', `--name: '${name}' is not a name; names are of a-z, 0-9 and -, at most 63`);
 }
 
-/** Checks where the family is to be written, before long work; the version that it is to have. */
-export async function familyTarget({ out, replace, familyVersion }: WriteOptions): Promise<number> {
+/** Checks where the family is to be written and measured, before long work; the version that it is to have. */
+export async function familyTarget(
+  cli: Cli,
+  { out, replace, familyVersion, pe }: WriteOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  await checkProvider(parseProvider(pe, '--pe'), { clock: cli.clock, signal });
   return await checkTarget({
     folder: out,
     replace: replace === true,
@@ -76,7 +77,7 @@ export async function loadLabels(path: string | undefined): Promise<string[] | u
 export function profileSettings(cli: Cli, options: WriteOptions, signal: AbortSignal): ProfileSettings {
   const progress = cli.progress('profile');
   return {
-    pe: options.pe,
+    pe: parseProvider(options.pe, '--pe'),
     rounds: parseCount(options.rounds, '--rounds'),
     threads: parseCount(options.threads, '--threads'),
     clock: cli.clock,

@@ -2,12 +2,13 @@ import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
 import { type Column, formatPercent } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { parseCount } from '../../shared/cli/values.ts';
+import { parseCount, parseCounts, parseWhole } from '../../shared/cli/values.ts';
+import { AppError } from '../../shared/errors.ts';
 import type { Precision } from '../../shared/family/manifest.ts';
-import { readWhole, writeAtomic } from '../../shared/files.ts';
+import { readWhole } from '../../shared/files.ts';
 import type { ProcessingElement } from '../../shared/protocol/window.ts';
 import { type BuildOptions, buildTable } from '../latency/build.ts';
-import { checkTable, type TableCheck } from '../latency/check.ts';
+import { checkTable, MIN_NETWORKS, type TableCheck } from '../latency/check.ts';
 import { sampleArchitectures } from '../latency/sample.ts';
 import {
   type LatencyTable,
@@ -16,8 +17,10 @@ import {
   parseLatencyTable,
 } from '../latency/table.ts';
 import type { Backbone } from '../ofa/backbone.ts';
+import { checkProvider, parseProvider } from '../profile/provider.ts';
 import type { Cli } from './context.ts';
 import { addBackbone, addExamples, type BackboneOptions, frameShape, loadBackbone } from './options.ts';
+import { checkOutputs, writeOutput } from './output.ts';
 
 import { withWork } from './work.ts';
 
@@ -25,7 +28,7 @@ import { withWork } from './work.ts';
 const MUCH_DISTURBED = 1.2;
 
 interface MeasureOptions extends BackboneOptions, OutputOptions {
-  readonly pe: ProcessingElement;
+  readonly pe: string;
   readonly precision: Precision;
   readonly threads: string;
   readonly rounds: string;
@@ -36,7 +39,7 @@ interface MeasureOptions extends BackboneOptions, OutputOptions {
 interface BuildCommandOptions extends MeasureOptions {
   readonly out: string;
   readonly device: string;
-  readonly resolutions?: readonly string[];
+  readonly resolutions?: string;
   readonly check: string;
   readonly work?: string;
 }
@@ -50,14 +53,18 @@ export function addLatencyTableCommands(program: Command, cli: Cli): void {
     .description('Measure a table, check it against whole networks, and fit its correction to them.')
     .requiredOption('--out <file>', 'table to write, in the form that Dynamic-OFA publishes its own')
     .option('--device <name>', 'what the table calls this device', hostname())
-    .option('--resolutions <n...>', "default all of the space's")
-    .option('--check <n>', 'whole networks to check it against; 0 for none', '40')
+    .option('--resolutions <list>', "for example 160,192; default all of the space's")
+    .option(
+      '--check <n>',
+      `whole networks to check it against: 0 for none, or at least ${MIN_NETWORKS}`,
+      '40',
+    )
     .option('--work <file>', 'journal of what is done so far; default beside --out')
     .action((options: BuildCommandOptions) => cli.stoppable((signal) => build(cli, options, signal)));
   addExamples(
     addOutput(buildCommand),
     'latency-table build --out orin-cpu.json',
-    'latency-table build --backbone w1.2.safetensors --resolutions 160 192 224 --pe gpu --out orin-gpu.json',
+    'latency-table build --backbone w1.2.safetensors --resolutions 160,192,224 --pe cuda --out orin-gpu.json',
   );
   const checkCommand = addMeasuring(table.command('check'))
     .argument('<table>', 'a table that was measured on this device')
@@ -71,7 +78,7 @@ export function addLatencyTableCommands(program: Command, cli: Cli): void {
 
 function addMeasuring(command: Command): Command {
   return addBackbone(command)
-    .addOption(new Option('--pe <name>', 'processing element').choices(['cpu', 'gpu']).default('cpu'))
+    .option('--pe <name>', 'processing element: cpu, or cuda (also gpu)', 'cpu')
     .addOption(new Option('--precision <name>', 'of the layers').choices(['fp32', 'int8']).default('fp32'))
     .option('--threads <n>', 'threads of ONNX Runtime', '1')
     .option('--rounds <n>', 'turns of each layer and network', '30')
@@ -84,45 +91,74 @@ type Measuring = Pick<
   'clock' | 'form' | 'precision' | 'processingElement' | 'rounds' | 'seed' | 'signal' | 'space' | 'threads'
 >;
 
-function measuringOf(cli: Cli, { space }: Backbone, options: MeasureOptions, signal: AbortSignal): Measuring {
+async function measuringOf(
+  cli: Cli,
+  { space }: Backbone,
+  options: MeasureOptions,
+  signal: AbortSignal,
+): Promise<Measuring> {
   const [height, width] = frameShape(space, options.frame);
-  return {
+  const measuring = {
     space,
-    processingElement: options.pe,
+    processingElement: processingElementOf(options.pe),
     precision: options.precision,
     form: { type: 'uint8', frame: [height, width], batch: 1 },
     threads: parseCount(options.threads, '--threads'),
     rounds: parseCount(options.rounds, '--rounds'),
-    seed: parseCount(options.seed, '--seed'),
+    seed: parseWhole(options.seed, '--seed'),
     clock: cli.clock,
     signal,
-  };
+  } as const;
+  await checkProvider(parseProvider(options.pe, '--pe'), { clock: cli.clock, signal });
+  return measuring;
+}
+
+function processingElementOf(text: string): ProcessingElement {
+  const provider = parseProvider(text, '--pe');
+  if (provider === 'cpu') return 'cpu';
+  if (provider === 'cuda') return 'gpu';
+  throw new AppError(
+    'usage',
+    `--pe: layers are measured one by one with cpu or cuda; ${provider} makes one of several`,
+  );
+}
+
+/** How many networks to measure, `MIN_NETWORKS` or more. */
+function parseNetworks(text: string, what: string): number {
+  const networks = parseCount(text, what);
+  if (networks >= MIN_NETWORKS) return networks;
+  throw new AppError('usage', `${what}: ${networks} networks say too little, at least ${MIN_NETWORKS} do`);
 }
 
 async function build(cli: Cli, options: BuildCommandOptions, signal: AbortSignal): Promise<void> {
+  await checkOutputs(options.out);
   const backbone = await loadBackbone(options);
-  const measuring = measuringOf(cli, backbone, options, signal);
+  const measuring = await measuringOf(cli, backbone, options, signal);
+  const { resolutions: all } = backbone.space;
   const resolutions =
-    options.resolutions?.map((text) => parseCount(text, '--resolutions')) ?? backbone.space.resolutions;
-  const progress = cli.progress('layers');
-  const table = await withWork(options.out, options.work, (journal) =>
-    buildTable({
-      ...measuring,
-      resolutions,
-      device: options.device,
-      journal,
-      onProgress: (done, total, text) => progress.update(done, total, text),
-    }),
-  );
-  progress.done();
-  const networks = options.check === '0' ? 0 : parseCount(options.check, '--check');
-  const checked =
-    networks === 0 ? undefined : await compare(cli, { table, backbone, measuring, networks, resolutions });
-  const written = checked?.correction === undefined ? table : { ...table, correction: checked.correction };
-  await writeAtomic(options.out, `${JSON.stringify(latencyTableFile(written), null, 1)}\n`);
+    options.resolutions === undefined ? all : parseCounts(options.resolutions, '--resolutions');
+  const networks = options.check === '0' ? 0 : parseNetworks(options.check, '--check');
+  const { table, checked } = await withWork(options.out, options.work, async (journal) => {
+    const table = await measureLayers(cli, { ...measuring, resolutions, device: options.device, journal });
+    const checked =
+      networks === 0 ? undefined : await compare(cli, { table, backbone, measuring, networks, resolutions });
+    const written = checked?.correction === undefined ? table : { ...table, correction: checked.correction };
+    await writeOutput(options.out, `${JSON.stringify(latencyTableFile(written), null, 1)}\n`);
+    return { table, checked };
+  });
   const layers = [...table.resolutions.values()].reduce((sum, { size }) => sum + size, 0);
   const json = { file: options.out, device: table.device, resolutions, layers, ...summaryOf(checked) };
   cli.print({ rows: [json], columns: [...BUILD_COLUMNS, ...CHECK_COLUMNS], json }, options.output);
+}
+
+async function measureLayers(cli: Cli, options: BuildOptions): Promise<LatencyTable> {
+  const progress = cli.progress('layers');
+  const table = await buildTable({
+    ...options,
+    onProgress: (done, total, text) => progress.update(done, total, text),
+  });
+  progress.done();
+  return table;
 }
 
 interface Comparison {
@@ -153,6 +189,11 @@ async function compare(
       `other work on this device made networks ${checked.disturbance.toFixed(2)} times slower while they were measured: repeat it when the device is quiet`,
     );
   }
+  if (checked.correction === undefined) {
+    cli.note(
+      'no correction could be fitted: the times of whole networks do not rise with the sums of their layers; sums are used as they are',
+    );
+  }
   return checked;
 }
 
@@ -164,13 +205,22 @@ async function check(
 ): Promise<void> {
   const text = new TextDecoder().decode(await readWhole(file, MAX_LATENCY_TABLE_BYTES));
   const table = parseLatencyTable(text, file);
+  const networks = parseNetworks(options.networks, '--networks');
   const backbone = await loadBackbone(options);
+  const resolutions = backbone.space.resolutions.filter((side) => table.resolutions.has(side));
+  if (resolutions.length === 0) {
+    const own = backbone.space.resolutions.join(', ');
+    throw new AppError(
+      'invalid',
+      `${file}: is of another search space: it has none of the resolutions ${own}`,
+    );
+  }
   const checked = await compare(cli, {
     table,
     backbone,
-    measuring: measuringOf(cli, backbone, options, signal),
-    networks: parseCount(options.networks, '--networks'),
-    resolutions: [...table.resolutions.keys()],
+    measuring: await measuringOf(cli, backbone, options, signal),
+    networks,
+    resolutions,
   });
   const json = { ...checked, ...summaryOf(checked) };
   cli.print({ rows: [summaryOf(checked)], columns: CHECK_COLUMNS, json }, options.output);

@@ -1,12 +1,18 @@
 import type { Command } from 'commander';
 import { type Column, formatPercent } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { parseCount } from '../../shared/cli/values.ts';
+import { parseCount, parseWhole } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
-import { writeAtomic } from '../../shared/files.ts';
+import type { Dataset } from '../datasets/dataset.ts';
 import { writtenArchitecture } from '../ofa/architecture.ts';
-import { fitPredictor, MIN_SAMPLES, type PredictorQuality } from '../predictor/fitted.ts';
-import { collectSamples, plannedSamples } from '../samples/collect.ts';
+import type { Backbone } from '../ofa/backbone.ts';
+import {
+  type FittedPredictor,
+  fitPredictor,
+  MIN_SAMPLES,
+  type PredictorQuality,
+} from '../predictor/fitted.ts';
+import { collectSamples, type EvaluatedSample, plannedSamples } from '../samples/collect.ts';
 import type { Cli } from './context.ts';
 import { addCalibration, type CalibrationFlags, openCalibration } from './cut-options.ts';
 import {
@@ -17,7 +23,11 @@ import {
   loadBackbone,
   loadDataset,
 } from './options.ts';
+import { checkOutputs, writeOutput } from './output.ts';
 import { withWork } from './work.ts';
+
+/** Kendall's tau below which an order says little. */
+const WEAK_TAU = 0.3;
 
 interface FitOptions extends BackboneOptions, CalibrationFlags, OutputOptions {
   readonly data: string;
@@ -52,29 +62,53 @@ async function fitCommand(cli: Cli, options: FitOptions, signal: AbortSignal): P
   if (options.calibration === undefined) {
     throw new AppError('usage', 'sub-networks need statistics of their own: give images with --calibration');
   }
+  await checkOutputs(options.out);
   const backbone = await loadBackbone(options);
   const calibration = await openCalibration(backbone, options, options.frame, signal);
   const data = await loadDataset(options.data, { shape: frameShape(backbone.space, options.frame), signal });
   const choices = plannedSamples(backbone.space, {
     counts: {
       fp32: parseCount(options.samples, '--samples'),
-      int8: options.int8Samples === '0' ? 0 : parseCount(options.int8Samples, '--int8-samples'),
+      int8: parseWhole(options.int8Samples, '--int8-samples'),
     },
-    seed: parseCount(options.seed, '--seed'),
+    seed: parseWhole(options.seed, '--seed'),
   });
   if (choices.length < MIN_SAMPLES) {
     throw new AppError('usage', `--samples: a predictor needs at least ${MIN_SAMPLES} sub-networks`);
   }
-  const progress = cli.progress('samples');
   const batchSize = parseCount(options.batchSize, '--batch-size');
-  const samples = await withWork(options.out, options.work, (journal) =>
-    collectSamples({ backbone, calibration, batchSize, journal, signal }, choices, data, (done, what) =>
+  const progress = cli.progress('samples');
+  const { quality } = await withWork(options.out, options.work, async (journal) => {
+    const shop = { backbone, calibration, batchSize, journal, signal };
+    const samples = await collectSamples(shop, choices, data, (done, what) =>
       progress.update(done, choices.length, what),
-    ),
-  );
-  progress.done();
-  const fitted = fitPredictor(backbone.space, samples);
-  const file = {
+    );
+    progress.done();
+    const fitted = fitPredictor(backbone.space, samples);
+    const file = predictorFile({ backbone, data, calibration, batchSize, samples, fitted });
+    await writeOutput(options.out, `${JSON.stringify(file)}\n`);
+    return fitted;
+  });
+  if ((quality.kendallTau ?? 0) < WEAK_TAU) {
+    cli.note(
+      `${options.out}: orders sub-networks hardly better than chance (Kendall's tau ${quality.kendallTau?.toFixed(2) ?? 'undefined'}): take more samples, or more images of --data`,
+    );
+  }
+  cli.print({ rows: [quality], columns: COLUMNS, json: { file: options.out, ...quality } }, options.output);
+}
+
+interface Fitting {
+  readonly backbone: Backbone;
+  readonly data: Dataset;
+  readonly calibration: Dataset;
+  readonly batchSize: number;
+  readonly samples: readonly EvaluatedSample[];
+  readonly fitted: FittedPredictor;
+}
+
+/** What is written: the predictor, and what it was made of. */
+function predictorFile({ backbone, data, calibration, batchSize, samples, fitted }: Fitting) {
+  return {
     backbone: backbone.id,
     data: `${data.count} images of ${data.name}`,
     calibration: `${calibration.count} images of ${calibration.name}, ${batchSize} at a time`,
@@ -85,9 +119,6 @@ async function fitCommand(cli: Cli, options: FitOptions, signal: AbortSignal): P
       accuracy,
     })),
   };
-  await writeAtomic(options.out, `${JSON.stringify(file)}\n`);
-  const { quality } = fitted;
-  cli.print({ rows: [quality], columns: COLUMNS, json: { file: options.out, ...quality } }, options.output);
 }
 
 const COLUMNS: readonly Column<PredictorQuality>[] = [

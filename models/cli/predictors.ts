@@ -17,7 +17,16 @@ export interface PredictorChoice {
   readonly resolutions: readonly number[];
 }
 
-const PredictorFileSchema = Type.Object({ fitted: FittedFileSchema });
+const PredictorFileSchema = Type.Object({
+  backbone: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+  fitted: FittedFileSchema,
+});
+
+/** A predictor, to be disposed of. */
+export interface OpenPredictor extends AccuracyPredictor, AsyncDisposable {
+  /** Id of the backbone that it was fitted to, where that is known: it says little about others. */
+  readonly backbone?: string;
+}
 
 /**
  * Opens an accuracy predictor: the published network as safetensors, or a fitted one as JSON.
@@ -27,7 +36,7 @@ export async function openPredictor(
   env: NodeJS.ProcessEnv,
   space: SearchSpace,
   { named, continuousResolution, resolutions }: PredictorChoice,
-): Promise<AccuracyPredictor & AsyncDisposable> {
+): Promise<OpenPredictor> {
   if (named === undefined) throw new AppError('usage', 'name an accuracy predictor with --predictor');
   const path = publishedPath('predictor', named, env);
   if (path.endsWith('.safetensors')) {
@@ -41,7 +50,12 @@ export async function openPredictor(
   if (continuousResolution) {
     throw new AppError('usage', '--continuous-resolution is for the published predictor only');
   }
-  const { fitted } = await readJson(path, parserOf(PredictorFileSchema));
+  const { backbone, fitted } = await readJson(path, parserOf(PredictorFileSchema));
   const { name, predict } = loadFitted(space, fitted, path);
-  return { name, predict, [Symbol.asyncDispose]: async () => undefined };
+  return {
+    name,
+    predict,
+    ...(backbone === undefined ? {} : { backbone }),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
 }

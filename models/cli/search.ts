@@ -1,15 +1,22 @@
 import type { Command } from 'commander';
 import { type Column, formatPercent } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { parseCount, parseDurationMs, parseFraction } from '../../shared/cli/values.ts';
+import {
+  parseCount,
+  parseCounts,
+  parseDurationMs,
+  parseFraction,
+  parseWhole,
+} from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Precision } from '../../shared/family/manifest.ts';
-import { readWhole, writeAtomic } from '../../shared/files.ts';
+import { readWhole } from '../../shared/files.ts';
 import { formatDurationMs } from '../../shared/units.ts';
 import { bundledPredictor } from '../bundled.ts';
 import { type FrontFile, type FrontPoint, writtenFront } from '../family/front-file.ts';
 import { type LatencyTable, MAX_LATENCY_TABLE_BYTES, parseLatencyTable } from '../latency/table.ts';
-import type { SearchSpace } from '../ofa/space.ts';
+import type { Architecture } from '../ofa/architecture.ts';
+import { blocksPerStage, type SearchSpace } from '../ofa/space.ts';
 import { paretoText } from '../plot/terminal.ts';
 import { publishedPath } from '../reference.ts';
 import type { Restriction } from '../search/genome.ts';
@@ -17,9 +24,10 @@ import { selectLevels } from '../search/levels.ts';
 import { DEFAULT_EVALUATIONS, searchFront } from '../search/search.ts';
 import type { Cli } from './context.ts';
 import { addExamples, loadSpace } from './options.ts';
+import { checkOutputs, writeOutput } from './output.ts';
 import { openPredictor } from './predictors.ts';
 
-/** Rows of a front that a table for people has; `--out` and JSON have all points. */
+/** Rows of a front that a table for people has; `--out`, JSON and CSV have all points. */
 const SHOWN_POINTS = 12;
 const DRAWING = { width: 72, height: 14 };
 
@@ -34,10 +42,10 @@ interface SearchCommandOptions extends OutputOptions {
   readonly evaluations: string;
   readonly maxLatency?: string;
   readonly minAccuracy?: string;
-  readonly kernels?: readonly string[];
-  readonly expand?: readonly string[];
-  readonly depths?: readonly string[];
-  readonly resolutions?: readonly string[];
+  readonly kernels?: string;
+  readonly expand?: string;
+  readonly depths?: string;
+  readonly resolutions?: string;
   readonly out?: string;
 }
 
@@ -62,10 +70,10 @@ export function addSearchCommand(program: Command, cli: Cli): void {
     .option('--evaluations <n>', 'predictions at the most', String(DEFAULT_EVALUATIONS))
     .option('--max-latency <duration>', 'nothing slower')
     .option('--min-accuracy <share>', 'nothing less accurate, as predicted')
-    .option('--kernels <n...>', 'only these kernel sizes')
-    .option('--expand <n...>', 'only these expand ratios')
-    .option('--depths <n...>', 'only these depths')
-    .option('--resolutions <n...>', "only these resolutions; default all of the tables'")
+    .option('--kernels <list>', 'only these kernel sizes, for example 3,5')
+    .option('--expand <list>', 'only these expand ratios')
+    .option('--depths <list>', 'only these depths')
+    .option('--resolutions <list>', "only these resolutions; default all of the tables'")
     .option('--out <file>', 'keep the front: what family build takes')
     .action((options: SearchCommandOptions) => cli.stoppable((signal) => search(cli, options, signal)));
   addExamples(
@@ -76,6 +84,7 @@ export function addSearchCommand(program: Command, cli: Cli): void {
 }
 
 async function search(cli: Cli, options: SearchCommandOptions, signal: AbortSignal): Promise<void> {
+  await checkOutputs(options.out);
   const space = await loadSpace(options.space);
   const tables = await loadTables(cli, options);
   const restrict = restrictionOf(space, Object.values(tables), options);
@@ -84,13 +93,18 @@ async function search(cli: Cli, options: SearchCommandOptions, signal: AbortSign
     continuousResolution: options.continuousResolution === true,
     resolutions: restrict.r ?? space.resolutions,
   });
+  if (options.predictor !== undefined && predictor.backbone !== undefined) {
+    cli.note(
+      `${options.predictor}: foretells sub-networks of the backbone with the id ${predictor.backbone}`,
+    );
+  }
   const progress = cli.progress('search');
   const front = await searchFront({
     space,
     predictor,
     latency: tables,
     correct: options.correction,
-    seed: parseCount(options.seed, '--seed'),
+    seed: parseWhole(options.seed, '--seed'),
     evaluations: parseCount(options.evaluations, '--evaluations'),
     constraints: constraintsOf(options),
     restrict,
@@ -106,13 +120,14 @@ async function search(cli: Cli, options: SearchCommandOptions, signal: AbortSign
     throw new AppError('not-found', 'search: no sub-network is within the limits');
   }
   const json = writtenFront(file);
-  if (options.out !== undefined) await writeAtomic(options.out, `${JSON.stringify(json)}\n`);
-  const rows = selectLevels(file.points, SHOWN_POINTS);
-  cli.print({ rows, columns: COLUMNS, json }, options.output);
-  if (options.output === 'table') {
-    const name = `${file.points.length} points, ${front.evaluations} predictions`;
-    cli.write(`\n${paretoText([{ name, role: 'front', points: file.points }], DRAWING)}\n`);
-  }
+  if (options.out !== undefined) await writeOutput(options.out, `${JSON.stringify(json)}\n`);
+  const { points } = file;
+  const rows = options.output === 'table' ? selectLevels(points, SHOWN_POINTS) : points;
+  cli.print({ rows, columns: columnsOf(space), json }, options.output);
+  if (options.output !== 'table') return;
+  const count = points.length === 1 ? '1 point' : `${points.length} points`;
+  const name = `${count} (${rows.length} shown above), ${front.evaluations} predictions`;
+  cli.write(`\n${paretoText([{ name, role: 'front', points }], DRAWING)}\n`);
 }
 
 type Tables = Readonly<Partial<Record<Precision, LatencyTable>>>;
@@ -133,13 +148,13 @@ function restrictionOf(
   tables: readonly LatencyTable[],
   options: SearchCommandOptions,
 ): Restriction {
-  const numbers = (texts: readonly string[] | undefined, what: string): number[] | undefined =>
-    texts?.map((text) => parseCount(text, what));
+  const numbers = (text: string | undefined, what: string): number[] | undefined =>
+    text === undefined ? undefined : parseCounts(text, what);
   const measured = space.resolutions.filter((r) => tables.every((table) => table.resolutions.has(r)));
   if (measured.length === 0) {
     throw new AppError(
       'invalid',
-      `--latency-table: it has none of the resolutions ${space.resolutions.join(' ')}`,
+      `--latency-table: is of another search space: it has none of the resolutions ${space.resolutions.join(', ')}`,
     );
   }
   const chosen = {
@@ -170,22 +185,32 @@ function provenanceOf(
   };
 }
 
-const COLUMNS: readonly Column<FrontPoint>[] = [
-  {
-    head: 'LATENCY',
-    value: ({ latencyMs }) => latencyMs,
-    text: ({ latencyMs }) => formatDurationMs(latencyMs),
-    align: 'right',
-  },
-  {
-    head: 'ACCURACY',
-    value: ({ accuracy }) => accuracy,
-    text: ({ accuracy }) => formatPercent(accuracy),
-    align: 'right',
-  },
-  { head: 'PRECISION', value: ({ precision }) => precision },
-  { head: 'R', value: ({ architecture }) => architecture.r, align: 'right' },
-  { head: 'DEPTHS', value: ({ architecture }) => architecture.d.join('') },
-  { head: 'KERNELS', value: ({ architecture }) => architecture.ks.join('') },
-  { head: 'EXPAND', value: ({ architecture }) => architecture.e.join('') },
-];
+function columnsOf(space: SearchSpace): readonly Column<FrontPoint>[] {
+  return [
+    {
+      head: 'LATENCY',
+      value: ({ latencyMs }) => latencyMs,
+      text: ({ latencyMs }) => formatDurationMs(latencyMs),
+      align: 'right',
+    },
+    {
+      head: 'ACCURACY',
+      value: ({ accuracy }) => accuracy,
+      text: ({ accuracy }) => formatPercent(accuracy),
+      align: 'right',
+    },
+    { head: 'PRECISION', value: ({ precision }) => precision },
+    { head: 'R', value: ({ architecture }) => architecture.r, align: 'right' },
+    { head: 'DEPTHS', value: ({ architecture }) => architecture.d.join('') },
+    { head: 'KERNELS', value: ({ architecture }) => ofBlocks(space, architecture, 'ks') },
+    { head: 'EXPAND', value: ({ architecture }) => ofBlocks(space, architecture, 'e') },
+  ];
+}
+
+/** The entries of the blocks that run, stage by stage: `35-777` for depths 2 and 3. */
+function ofBlocks(space: SearchSpace, { d, ...each }: Architecture, key: 'ks' | 'e'): string {
+  const perStage = blocksPerStage(space);
+  return d
+    .map((depth, stage) => each[key].slice(stage * perStage, stage * perStage + depth).join(''))
+    .join('-');
+}

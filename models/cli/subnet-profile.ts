@@ -1,21 +1,21 @@
-import { type Command, Option } from 'commander';
+import { stat } from 'node:fs/promises';
+import type { Command } from 'commander';
 import type { Column } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { parseCount, parseDurationMs } from '../../shared/cli/values.ts';
-import { AppError } from '../../shared/errors.ts';
+import { parseCount, parseDurationMs, parseWhole } from '../../shared/cli/values.ts';
+import { AppError, describeError, isSystemError } from '../../shared/errors.ts';
 import { modelPath, readFamily } from '../../shared/family/read.ts';
 import { formatDurationMs } from '../../shared/units.ts';
 import { familyPath } from '../bundled.ts';
 import { type Profile, profileModels } from '../profile/profile.ts';
-import type { ExecutionProvider, ModelToProfile } from '../profile/protocol.ts';
+import type { ModelToProfile } from '../profile/protocol.ts';
+import { checkProvider, parseProviders } from '../profile/provider.ts';
 import type { Cli } from './context.ts';
 import { addExamples } from './options.ts';
 
-const PROVIDERS = ['cpu', 'cuda', 'tensorrt'] as const satisfies readonly ExecutionProvider[];
-
 interface ProfileOptions extends OutputOptions {
   readonly family?: string;
-  readonly pe: readonly ExecutionProvider[];
+  readonly pe: string;
   readonly rounds: string;
   readonly warmUp: string;
   readonly threads: string;
@@ -29,7 +29,7 @@ export function addSubnetProfile(subnet: Command, cli: Cli): void {
     .argument('[models...]', 'ONNX files')
     .description('Measure latency, memory and energy of models on this machine, in turn.')
     .option('--family <folder>', 'every level of a family, by its folder or bundled name')
-    .addOption(new Option('--pe <name...>', 'processing elements').choices(PROVIDERS).default(['cpu'], 'cpu'))
+    .option('--pe <list>', 'processing elements: cpu, cuda (also gpu), tensorrt; for example cpu,cuda', 'cpu')
     .option('--rounds <n>', 'measured runs of each model', '200')
     .option('--warm-up <n>', 'rounds before them', '20')
     .option('--threads <n>', 'threads of ONNX Runtime', '1')
@@ -50,26 +50,48 @@ async function profile(
   options: ProfileOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const models = await modelsOf(files, options);
-  const progress = cli.progress('profile');
-  const report = await profileModels({
-    models,
+  const numbers = {
     rounds: parseCount(options.rounds, '--rounds'),
-    warmUp: parseCount(options.warmUp, '--warm-up'),
+    warmUp: parseWhole(options.warmUp, '--warm-up'),
     threads: parseCount(options.threads, '--threads'),
     ...(options.period === undefined ? {} : { periodMs: parseDurationMs(options.period, '--period') }),
+  };
+  const providers = parseProviders(options.pe, '--pe');
+  const named = await modelsOf(files, options);
+  const [only, ...others] = providers;
+  if (only !== undefined && others.length === 0) await checkProvider(only, { clock: cli.clock, signal });
+  const progress = cli.progress('profile');
+  const report = await profileModels({
+    models: providers.flatMap((pe) => named.map((model) => ({ ...model, pe }))),
+    ...numbers,
     clock: cli.clock,
     signal,
     onProgress: (done, total, text) => progress.update(done, total, text),
   });
   progress.done();
   cli.print({ rows: report.profiles, columns: COLUMNS, json: report }, options.output);
-  for (const each of report.profiles) {
-    if (!each.available) cli.note(`${each.name} on ${each.pe}: ${each.reason}`);
-  }
+  for (const note of notesOf(report.profiles, options.output)) cli.note(note);
 }
 
-async function modelsOf(files: readonly string[], { family, pe }: ProfileOptions): Promise<ModelToProfile[]> {
+/** What the figures do not say, each once: what keeps one model from a processing element mostly keeps all. */
+function notesOf(profiles: readonly Profile[], output: OutputOptions['output']): string[] {
+  const notes = profiles.flatMap((profile) => {
+    if (!profile.available) {
+      return [`${profile.pe}: ${profile.reason.replace(`${profile.name} on ${profile.pe}: `, '')}`];
+    }
+    // CSV and JSON are for programs; JSON has the reason.
+    return output === 'table' && profile.energyReason !== undefined
+      ? [`no energy: ${profile.energyReason}`]
+      : [];
+  });
+  return [...new Set(notes)];
+}
+
+async function modelsOf(
+  files: readonly string[],
+  { family }: ProfileOptions,
+): Promise<Pick<ModelToProfile, 'name' | 'path'>[]> {
+  for (const path of files) await checkFile(path);
   const named = files.map((path) => ({ name: path, path }));
   if (family !== undefined) {
     const { folder, manifest } = await readFamily(familyPath(family));
@@ -78,7 +100,16 @@ async function modelsOf(files: readonly string[], { family, pe }: ProfileOptions
     );
   }
   if (named.length === 0) throw new AppError('usage', 'name at least one ONNX file, or --family');
-  return pe.flatMap((each) => named.map((model) => ({ ...model, pe: each })));
+  return named;
+}
+
+async function checkFile(path: string): Promise<void> {
+  const found = await stat(path).catch((cause: unknown) => {
+    if (isSystemError(cause, 'ENOENT'))
+      throw new AppError('not-found', `${path}: there is no such file`, { cause });
+    throw new AppError('system', `${path}: ${describeError(cause)}`, { cause });
+  });
+  if (!found.isFile()) throw new AppError('invalid', `${path}: expected a file`);
 }
 
 function measured<T>(

@@ -80,9 +80,9 @@ const PASSES = 4;
 
 /**
  * Compares what a table predicts with whole networks, measured as the table's layers were.
- * @throws AppError `usage` for too few architectures, `not-found` for one that the table cannot predict,
- * `invalid` for one outside of the space, `system` for a processing element that ONNX Runtime does not have
- * here; the signal's reason, within one run
+ * @throws AppError `usage` for too few architectures, `not-found` for one of a resolution that the table does
+ * not have, `invalid` for one outside of the space and for a table of another one, `system` for a processing
+ * element that ONNX Runtime does not have here; the signal's reason, within one run
  */
 export async function checkTable(options: CheckOptions): Promise<TableCheck> {
   const { table, space, architectures } = options;

@@ -141,7 +141,7 @@ function blockKey(block: BlockShape): string {
 
 /**
  * Predicted latency of a network in ms: the sum of its layers.
- * @throws AppError `not-found` naming the resolution or the layer that the table does not have
+ * @throws AppError `not-found` naming the resolution that the table does not have, `invalid` naming the layer
  */
 export function latencyMs(
   table: LatencyTable,
@@ -162,7 +162,7 @@ export function correctionOf(table: LatencyTable, { correct = false }: LatencyOp
 
 /**
  * Mean time of one layer in ms.
- * @throws AppError `not-found` naming the resolution or the key
+ * @throws AppError `not-found` naming the resolution, `invalid` naming the key: a table of the space has it
  */
 export function layerMs(table: LatencyTable, resolution: number, key: string): number {
   const layers = table.resolutions.get(resolution);
@@ -176,8 +176,8 @@ export function layerMs(table: LatencyTable, resolution: number, key: string): n
   const time = layers.get(key);
   if (time === undefined) {
     throw new AppError(
-      'not-found',
-      `latency table of ${table.device}: resolution ${resolution} has no layer ${key}`,
+      'invalid',
+      `latency table of ${table.device}: is of another search space: it has no layer ${key} at resolution ${resolution}`,
     );
   }
   return time.mean;

@@ -15,7 +15,7 @@ import type {
   MeasureTask,
   ProfileTask,
 } from './protocol.ts';
-import { openRunner, type Runner } from './runner.ts';
+import { openRunner, PROVIDERS, type Runner } from './runner.ts';
 import { measureInTurns, pacer } from './turns.ts';
 
 /** An identity of one float: the library sets itself up with the first session, whatever its model. */
@@ -34,13 +34,24 @@ process.once('disconnect', () => orphaned.abort());
 
 async function report(task: ProfileTask): Promise<void> {
   try {
-    if (task.kind === 'footprint') await tell({ kind: 'footprint', footprint: await footprintOf(task) });
-    else await tell({ kind: 'measured', measured: await measure(task) });
+    await tell(await resultOf(task));
   } catch (error) {
     if (orphaned.signal.aborted) return;
     await tell({ kind: 'failed', message: describeError(error) });
   }
   process.disconnect();
+}
+
+async function resultOf(task: ProfileTask): Promise<FromProfiler> {
+  switch (task.kind) {
+    case 'provider':
+      await runTiny(PROVIDERS[task.pe]);
+      return { kind: 'present' };
+    case 'footprint':
+      return { kind: 'footprint', footprint: await footprintOf(task) };
+    case 'measure':
+      return { kind: 'measured', measured: await measure(task) };
+  }
 }
 
 /** Resolves when the message has been handed to the system: a crash right after does not swallow it. */
@@ -51,12 +62,14 @@ function tell(message: FromProfiler): Promise<void> {
   });
 }
 
-async function footprintOf(task: FootprintTask): Promise<Footprint> {
-  const tiny = await createSessionFromBytes(
-    Buffer.from(TINY_MODEL, 'base64'),
-    servingOptions(['cpu'], task.threads),
-  );
+async function runTiny(providers: readonly string[], threads = 1): Promise<void> {
+  const model = Buffer.from(TINY_MODEL, 'base64');
+  const tiny = await createSessionFromBytes(model, servingOptions(providers, threads));
   await tiny.run({ x: new Tensor('float32', new Float32Array(1), [1]) });
+}
+
+async function footprintOf(task: FootprintTask): Promise<Footprint> {
+  await runTiny(PROVIDERS.cpu, task.threads);
   const before = residentBytes();
   const startMs = clock.monoMs();
   const { run } = await openRunner(task.model, task);

@@ -164,10 +164,14 @@ async function footprintOf(model: ModelToProfile, options: ProfileOptions): Prom
   const task = { kind: 'footprint', model, ...settingsOf(options) } as const;
   const outcome = await inChild(task, [model], options);
   if (outcome.kind === 'footprint') return outcome.footprint;
-  const message = outcome.kind === 'measured' ? 'answered another question' : outcome.message;
+  const message = messageOf(outcome);
   if (model.pe !== 'cpu') return message;
   if (outcome.kind === 'failed') throw new AppError('invalid', message);
-  throw new AppError('invalid', `${model.name} on ${model.pe} (${model.path}): ${message}`);
+  throw new AppError('invalid', `${model.name} on ${model.pe}: ${message}`);
+}
+
+function messageOf(outcome: Outcome): string {
+  return 'message' in outcome ? outcome.message : 'its process answered another question';
 }
 
 async function measure(
@@ -188,8 +192,10 @@ async function measure(
   } as const;
   const outcome = await inChild(task, models, options, onProgress);
   if (outcome.kind === 'measured') return outcome.measured;
-  const message = outcome.kind === 'footprint' ? 'answered another question' : outcome.message;
-  throw new AppError('system', `measuring ${models.map(({ name }) => name).join(', ')}: ${message}`);
+  throw new AppError(
+    'system',
+    `measuring ${models.map(({ name }) => name).join(', ')}: ${messageOf(outcome)}`,
+  );
 }
 
 function profileOf(

@@ -38,7 +38,13 @@ export interface MeasureTask extends RunSettings {
   readonly energyWindowMs: number;
 }
 
-export type ProfileTask = FootprintTask | MeasureTask;
+/** Say whether a processing element is there. */
+export interface ProviderTask {
+  readonly kind: 'provider';
+  readonly pe: ExecutionProvider;
+}
+
+export type ProfileTask = FootprintTask | MeasureTask | ProviderTask;
 
 export interface Footprint {
   readonly createMs: number;
@@ -58,5 +64,6 @@ export interface Measured {
 export type FromProfiler =
   | { readonly kind: 'progress'; readonly text: string }
   | { readonly kind: 'failed'; readonly message: string }
+  | { readonly kind: 'present' }
   | { readonly kind: 'footprint'; readonly footprint: Footprint }
   | { readonly kind: 'measured'; readonly measured: readonly Measured[] };

@@ -5,7 +5,7 @@ import type { ExecutionProvider, ModelToProfile, RunSettings } from './protocol.
 import type { RunOnce } from './turns.ts';
 
 /** What stands behind a provider takes the operators that it does not have. */
-const PROVIDERS: Readonly<Record<ExecutionProvider, readonly string[]>> = {
+export const PROVIDERS: Readonly<Record<ExecutionProvider, readonly string[]>> = {
   cpu: ['cpu'],
   cuda: ['cuda', 'cpu'],
   tensorrt: ['tensorrt', 'cuda', 'cpu'],
@@ -22,12 +22,14 @@ export interface Runner {
  * @throws AppError `invalid` naming the model: it cannot be loaded, or takes what is not there
  */
 export async function openRunner(model: ModelToProfile, settings: RunSettings): Promise<Runner> {
-  const what = `${model.name} on ${model.pe} (${model.path})`;
+  const what = `${model.name} on ${model.pe}`;
   let session: Session;
   try {
     session = await createSession(model.path, servingOptions(PROVIDERS[model.pe], settings.threads));
   } catch (cause) {
-    throw new AppError('invalid', `${what}: cannot be loaded: ${describeError(cause)}`, { cause });
+    // Models are known by their names: a path may be that of a temporary file, also in the library's words.
+    const reason = describeError(cause).replaceAll(model.path, model.name);
+    throw new AppError('invalid', `${what}: cannot be loaded: ${reason}`);
   }
   const { input, outputName } = formOf(session, what);
   const inputs = inputsOf(input, settings, what);

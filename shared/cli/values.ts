@@ -21,6 +21,17 @@ export function parseCount(text: string, what: string): number {
   throw new AppError('usage', `${what}: '${text}' is not a whole number above zero`);
 }
 
+/** A whole number, zero or above: a seed, or a number of things that may be none. */
+export function parseWhole(text: string, what: string): number {
+  if (/^(0|[1-9]\d{0,8})$/.test(text)) return Number(text);
+  throw new AppError('usage', `${what}: '${text}' is not a whole number, zero or above`);
+}
+
+/** Whole numbers above zero, written `20,28`: each once, in their order. */
+export function parseCounts(text: string, what: string): number[] {
+  return [...new Set(text.split(',').map((part) => parseCount(part.trim(), what)))];
+}
+
 /** A whole number. */
 export function parseInteger(text: string, what: string): number {
   if (/^-?\d{1,9}$/.test(text)) return Number(text);

@@ -59,7 +59,7 @@ describe('ofa-models', () => {
     await using folder = await temporaryFolder();
     const path = (name: string): string => join(folder.path, name);
     const table = await ofaModels(
-      ...['latency-table', 'build', '--resolutions', '20', '28', '--rounds', '3', '--check', '6'],
+      ...['latency-table', 'build', '--resolutions', '20,28', '--rounds', '3', '--check', '6'],
       ...['--out', path('table.json'), '-o', 'json'],
     );
     expect(JSON.parse(table.stdout)).toMatchObject({ networks: 6 });

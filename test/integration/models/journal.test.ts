@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import Type from 'typebox';
 import { describe, expect, it } from 'vitest';
+import { Stopped, withWork } from '../../../models/cli/work.ts';
 import { type Journal, openJournal, stepKey } from '../../../models/journal.ts';
 import { parserOf } from '../../../shared/schema.ts';
 import { temporaryFolder } from '../../support/temp.ts';
@@ -105,6 +106,20 @@ describe('a journal', () => {
     await expect(stat(`${path}.lock`)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  it('leaves no file when it has no step, or is discarded', async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, 'journal');
+    await workOn(path, 0);
+    expect(await readdir(folder.path)).toEqual([]);
+    await workOn(path, 2);
+    {
+      await using journal = await openJournal(path);
+      journal.discard();
+      expect((await readdir(folder.path)).sort()).toEqual(['journal', 'journal.lock']);
+    }
+    expect(await readdir(folder.path)).toEqual([]);
+  });
+
   it('is bounded', async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, 'journal');
@@ -158,6 +173,28 @@ describe('the lock of a journal', () => {
       await writeFile(`${path}.lock`, stale);
       await expect(workOn(path, 1)).resolves.toMatchObject({ values: [0] });
     }
+    expect(await readdir(folder.path)).toEqual(['journal']);
+  });
+
+  it('is taken over where a process was killed while it took it over', async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, 'journal');
+    for (const file of [`${path}.lock`, `${path}.lock.takeover`]) await writeFile(file, '4194304 1\n');
+    await expect(workOn(path, 1)).resolves.toMatchObject({ values: [0] });
+    expect(await readdir(folder.path)).toEqual(['journal']);
+  });
+
+  it('is taken over by one only of many who find it', async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, 'journal');
+    for (let round = 0; round < 20; round += 1) {
+      await writeFile(`${path}.lock`, '4194304 1\n');
+      const all = await Promise.allSettled(Array.from({ length: 8 }, async () => await openJournal(path)));
+      const open = all.filter((one) => one.status === 'fulfilled');
+      expect(open).toHaveLength(1);
+      await open[0]?.value[Symbol.asyncDispose]();
+      expect(await readdir(folder.path)).toEqual([]);
+    }
   });
 
   it('is respected within one process, and when nobody knows whose it is', async () => {
@@ -172,5 +209,56 @@ describe('the lock of a journal', () => {
       code: 'conflict',
       message: expect.stringContaining(`delete ${path}.lock`),
     });
+  });
+});
+
+describe('work with a journal', () => {
+  /** Does some steps, and then what is given. */
+  const worker = (steps: number, end: () => void) => async (journal: Journal) => {
+    const { computed } = await work(journal, steps);
+    end();
+    return computed.length;
+  };
+  const stop = (): never => {
+    throw new Stopped('SIGINT');
+  };
+
+  it('names its journal when it is stopped, and goes on from there', async () => {
+    await using folder = await temporaryFolder();
+    const out = join(folder.path, 'out');
+    await expect(withWork(out, undefined, worker(2, stop))).rejects.toMatchObject({
+      code: 'partial',
+      message: `SIGINT: stopped; the same command again goes on from here (journal ${out}.work)`,
+    });
+    expect(
+      await withWork(
+        out,
+        undefined,
+        worker(3, () => undefined),
+      ),
+    ).toBe(1);
+    expect(await readdir(folder.path)).toEqual([]);
+  });
+
+  it('does not promise anything when it is stopped before its first step', async () => {
+    await using folder = await temporaryFolder();
+    const stopped = withWork(join(folder.path, 'out'), undefined, worker(0, stop));
+    await expect(stopped).rejects.toMatchObject({ message: 'SIGINT: stopped; nothing was kept' });
+    expect(await readdir(folder.path)).toEqual([]);
+  });
+
+  it('keeps its journal when it fails, and one that was named always', async () => {
+    await using folder = await temporaryFolder();
+    const [out, named] = [join(folder.path, 'out'), join(folder.path, 'named')];
+    const fail = () => {
+      throw new Error('the disk is full');
+    };
+    await expect(withWork(out, undefined, worker(1, fail))).rejects.toThrow('the disk is full');
+    await withWork(
+      out,
+      named,
+      worker(1, () => undefined),
+    );
+    expect((await readdir(folder.path)).sort()).toEqual(['named', 'out.work']);
   });
 });

@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type ProfileOptions, profileModels } from '../../../models/profile/profile.ts';
+import { checkProvider } from '../../../models/profile/provider.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { modelPath } from '../../../shared/family/read.ts';
 import { bundledFamily } from '../../support/bundled.ts';
@@ -63,7 +64,7 @@ describe('a profile', () => {
     expect(smallest.memory.residentBytes).toBeGreaterThan(500_000);
     expect(largest.memory.residentBytes).toBeGreaterThan(smallest.memory.residentBytes);
     // A machine with a GPU and its libraries measures it.
-    if (onGpu?.available === false) expect(onGpu.reason).toMatch(/on the GPU on cuda .* cannot be loaded/);
+    if (onGpu?.available === false) expect(onGpu.reason).toMatch(/on the GPU on cuda: cannot be loaded/);
     expect(steps.at(-1)).toEqual([19, 19]);
   });
 
@@ -92,7 +93,7 @@ describe('a profile', () => {
     const models = [{ name: 'm', path, pe: 'cpu' }] as const;
     await expect(profileModels({ ...base, models })).rejects.toMatchObject({
       code: 'invalid',
-      message: expect.stringContaining(`m on cpu (${path}): cannot be loaded`),
+      message: expect.stringContaining('m on cpu: cannot be loaded'),
     });
     await writeModel(path);
     await expect(profileModels({ ...base, models, frames: [new Uint8Array(3)] })).rejects.toMatchObject({
@@ -109,6 +110,17 @@ describe('a profile', () => {
     await expect(profileModels({ ...base, models })).rejects.toMatchObject({ code: 'config' });
   });
 
+  it('tells beforehand that a processing element is not there', async () => {
+    await expect(checkProvider('cpu')).resolves.toBeUndefined();
+    const refusal = await checkProvider('cuda').catch((error: unknown) => error);
+    // A machine with a GPU and its libraries has it.
+    if (refusal === undefined) return;
+    expect(refusal).toMatchObject({
+      code: 'config',
+      message: expect.stringMatching(/^cuda is not available here: ./),
+    });
+  });
+
   it('survives a model that hangs, and stops when it is told to', async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, 'slow.onnx');
@@ -116,7 +128,7 @@ describe('a profile', () => {
     const models = [{ name: 'slow', path, pe: 'cpu' }] as const;
     await expect(profileModels({ ...base, models, silenceMs: 700 })).rejects.toMatchObject({
       code: 'invalid',
-      message: expect.stringMatching(/slow on cpu .*: it said nothing for 700 ms, it hangs/),
+      message: expect.stringMatching(/slow on cpu: it said nothing for 700 ms, it hangs/),
     });
     const stop = new AbortController();
     const profiling = profileModels({ ...base, models, signal: stop.signal });
@@ -129,7 +141,7 @@ describe('a profile', () => {
     const path = join(folder.path, 'slow.onnx');
     await writeModel(path, { work: 20_000 });
     const profiling = profileModels({ ...base, models: [{ name: 'slow', path, pe: 'cpu' }] });
-    const refused = expect(profiling).rejects.toThrow(/slow on cpu .*: its process crashed with SIGSEGV/);
+    const refused = expect(profiling).rejects.toThrow(/slow on cpu: its process crashed with SIGSEGV/);
     process.kill(await profilerPid(), 'SIGSEGV');
     await refused;
   });

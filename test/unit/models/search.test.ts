@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { latencyMs } from '../../../models/latency/table.ts';
 import { canonicalArchitecture, checkArchitecture } from '../../../models/ofa/architecture.ts';
 import { bestUnder } from '../../../models/search/archive.ts';
-import { candidateOf, keyOf, landscapeOf, latencyOf } from '../../../models/search/genome.ts';
+import { candidateOf, landscapeOf, latencyOf } from '../../../models/search/genome.ts';
 import { hypervolume, referenceOf, selectLevels } from '../../../models/search/levels.ts';
 import { type SearchOptions, searchFront } from '../../../models/search/search.ts';
 import { roughPredictor, smallSpace, smallTable } from '../../support/search-space.ts';
@@ -238,7 +238,7 @@ async function everyPoint(): Promise<{ accuracy: number; latencyMs: number }[]> 
     );
   }
   const all = genomes.map((genome) => Uint16Array.from(genome));
-  expect(new Set(all.map(keyOf)).size).toBe(all.length);
+  expect(new Set(all.map((genome) => genome.join())).size).toBe(all.length);
   const accuracies = await roughPredictor().predict(all.map((genome) => candidateOf(landscape, genome)));
   return all.map((genome, index) => ({
     accuracy: accuracies[index] ?? 0,
