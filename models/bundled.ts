@@ -27,6 +27,13 @@ export function familyPath(text: string): string {
   return bundledOr(text, 'families');
 }
 
+/** Path of the names of a bundled backbone's classes, in its order; undefined for a backbone of a file. */
+export function bundledLabels(backbone: string): string | undefined {
+  if (backbonePath(backbone) === backbone) return undefined;
+  const path = join(packageRoot(), 'models', 'data', backbone, 'labels.txt');
+  return existsSync(path) ? path : undefined;
+}
+
 /** Path of the accuracy predictor that comes with a bundled backbone, where there is one. */
 export function bundledPredictor(backbone: string): string | undefined {
   const path = join(packageRoot(), 'models', 'backbones', backbone, 'predictor.json');

@@ -20,8 +20,11 @@ export const PROVIDERS: Readonly<Record<ProcessingElement, readonly string[]>> =
   gpu: ['cuda', 'cpu'],
 };
 
-/** Errors of the library only: its warnings go to stderr past the program's log. */
-const LOG_ERRORS_ONLY = 3;
+/**
+ * What the library logs goes to stderr past the program's log, and an error is thrown as well, with the same
+ * words.
+ */
+const LOG_FATAL_ONLY = 4;
 
 /**
  * Options of a session that serves.
@@ -34,7 +37,7 @@ export function servingOptions(providers: readonly string[], threads: number): S
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
-    logSeverityLevel: LOG_ERRORS_ONLY,
+    logSeverityLevel: LOG_FATAL_ONLY,
     // The threads of one session would go on spinning after its run, against those of the next one.
     ...(threads > 1 ? { extra: { session: { force_spinning_stop: '1' } } } : {}),
   };

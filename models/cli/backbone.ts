@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Column } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { sha256, writeAtomic } from '../../shared/files.ts';
+import { sha256 } from '../../shared/files.ts';
 import { backbonePath } from '../bundled.ts';
 import { readCheckpoint } from '../checkpoint/read.ts';
 import { extremeArchitecture } from '../ofa/architecture.ts';
@@ -11,6 +11,7 @@ import { supernetParameters } from '../ofa/layout.ts';
 import { spaceParser, specOf } from '../ofa/space.ts';
 import type { Cli } from './context.ts';
 import { addBackbone, addExamples, type BackboneOptions, loadBackbone, readJson } from './options.ts';
+import { checkOutputs, writeOutput } from './output.ts';
 
 /** `backbone inspect|convert`. */
 export function addBackboneCommands(program: Command, cli: Cli): void {
@@ -109,9 +110,10 @@ interface ConvertOptions extends BackboneOptions, OutputOptions {
 }
 
 async function convert(cli: Cli, options: ConvertOptions): Promise<void> {
+  await checkOutputs(options.out);
   const backbone = await loadBackbone(options);
   const bytes = writeBackbone(backbone);
-  await writeAtomic(options.out, bytes);
+  await writeOutput(options.out, bytes);
   const json = { file: options.out, bytes: bytes.length, sha256: sha256(bytes), id: backbone.id };
   const rows = Object.entries(json).map(([name, value]) => ({ name, value: String(value) }));
   cli.print({ rows, columns: FACT_COLUMNS, json }, options.output);

@@ -4,7 +4,7 @@ import { AppError } from '../../shared/errors.ts';
 import type { Precision } from '../../shared/family/manifest.ts';
 import { readWhole } from '../../shared/files.ts';
 import { calibratedRecipe } from '../calibrate/recipe.ts';
-import { subset } from '../datasets/subset.ts';
+import type { Dataset } from '../datasets/dataset.ts';
 import type { Architecture } from '../ofa/architecture.ts';
 import type { Backbone } from '../ofa/backbone.ts';
 import { extractSubNetwork } from '../ofa/extract.ts';
@@ -14,7 +14,10 @@ import type { Cli } from './context.ts';
 import {
   ARCHITECTURE_HELP,
   addBackbone,
+  addCrop,
   type BackboneOptions,
+  type DataFlags,
+  datasetOptions,
   frameShape,
   loadArchitecture,
   loadBackbone,
@@ -27,7 +30,7 @@ const DEFAULT_IMAGES = '2000';
 const DEFAULT_BATCH = '200';
 
 /** How batch norms are recalibrated. */
-export interface CalibrationFlags {
+export interface CalibrationFlags extends DataFlags {
   readonly calibration?: string;
   readonly calibrationImages: string;
   readonly batchSize: string;
@@ -42,12 +45,20 @@ export interface CutOptions extends BackboneOptions, CalibrationFlags {
   readonly precision: Precision;
 }
 
-/** Adds `--calibration`, `--calibration-images` and `--batch-size`. */
+/** Adds `--calibration`, `--calibration-images`, `--batch-size` and `--crop`. */
 export function addCalibration(command: Command): Command {
-  return command
-    .option('--calibration <data>', 'images to recompute the batch-norm statistics on')
-    .option('--calibration-images <n>', 'how many of them, the first ones', DEFAULT_IMAGES)
+  command
+    .option(
+      '--calibration <data>',
+      'images to recompute the batch-norm statistics on; they need no labels, a folder of images will do',
+    )
+    .option(
+      '--calibration-images <n>',
+      'how many of them: the first ones of IDX, a spread choice of files',
+      DEFAULT_IMAGES,
+    )
     .option('--batch-size <n>', 'images that are normalised together', DEFAULT_BATCH);
+  return addCrop(command);
 }
 
 /** Adds what says which sub-network is cut, and how. */
@@ -133,7 +144,7 @@ async function calibrated(
   options: CutOptions,
   signal: AbortSignal,
 ): Promise<Recipe> {
-  const images = await openCalibration(backbone, options, options.frame, signal);
+  const images = await openCalibration(backbone, options, options.frame, signal, cli.note);
   const progress = cli.progress('calibration');
   const recipe = await calibratedRecipe({
     backbone,
@@ -148,14 +159,28 @@ async function calibrated(
   return recipe;
 }
 
-/** The images that `--calibration` names, as many as asked for. */
+/**
+ * The images that `--calibration` names, as many as asked for; their labels do not matter.
+ * @param note is told when there are fewer
+ */
 export async function openCalibration(
   { space }: Backbone,
-  { calibration = '', calibrationImages }: CalibrationFlags,
+  options: CalibrationFlags,
   frame: string | undefined,
   signal: AbortSignal,
-) {
-  const dataset = await loadDataset(calibration, { shape: frameShape(space, frame), signal });
+  note: (line: string) => void,
+): Promise<Dataset> {
+  const { calibration = '', calibrationImages } = options;
   const wanted = parseCount(calibrationImages, '--calibration-images');
-  return subset(dataset, { count: Math.min(wanted, dataset.count) });
+  const dataset = await loadDataset(calibration, {
+    ...datasetOptions(options),
+    shape: frameShape(space, frame),
+    count: wanted,
+    unlabelled: true,
+    signal,
+  });
+  if (dataset.count < wanted) {
+    note(`${dataset.name}: has ${dataset.count} images to calibrate on, ${wanted} were asked for`);
+  }
+  return dataset;
 }

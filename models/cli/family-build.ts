@@ -23,7 +23,6 @@ import {
   familyTarget,
   LEVEL_COLUMNS,
   levelRows,
-  loadLabels,
   profileSettings,
   type WriteOptions,
 } from './family-options.ts';
@@ -31,9 +30,12 @@ import {
   addBackbone,
   addExamples,
   type BackboneOptions,
+  datasetOptions,
   frameShape,
   loadBackbone,
   loadDataset,
+  loadLabels,
+  noteLabelOrder,
   readJson,
 } from './options.ts';
 import { withWork } from './work.ts';
@@ -141,14 +143,16 @@ async function openData(
   options: BuildOptions,
   signal: AbortSignal,
 ): Promise<Data> {
-  const given = await loadLabels(options.labels);
+  const given = await loadLabels(options.labels, options.backbone);
   const as = {
     shape: frameShape(backbone.space, options.frame),
     ...(given === undefined ? {} : { labels: given }),
+    ...datasetOptions(options),
     signal,
   };
-  const calibration = await openCalibration(backbone, options, options.frame, signal);
+  const calibration = await openCalibration(backbone, options, options.frame, signal, cli.note);
   const evaluation = await loadDataset(options.data, as);
+  noteLabelOrder(cli, evaluation);
   if (options.selectOn === undefined) {
     cli.note(
       'the levels are chosen by the images that their accuracy is stated on, which flatters it; --select-on names others',

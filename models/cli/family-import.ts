@@ -11,14 +11,22 @@ import {
   familyTarget,
   LEVEL_COLUMNS,
   levelRows,
-  loadLabels,
   profileSettings,
   type WriteOptions,
 } from './family-options.ts';
-import { addExamples, loadDataset, parseSize } from './options.ts';
+import {
+  addCrop,
+  addExamples,
+  type DataFlags,
+  datasetOptions,
+  loadDataset,
+  loadLabels,
+  noteLabelOrder,
+  parseSize,
+} from './options.ts';
 import { withWork } from './work.ts';
 
-interface ImportOptions extends WriteOptions, OutputOptions {
+interface ImportOptions extends WriteOptions, OutputOptions, DataFlags {
   readonly frame: string;
   readonly channels: '1' | '3';
   readonly mean: string;
@@ -30,7 +38,7 @@ interface ImportOptions extends WriteOptions, OutputOptions {
 
 /** `family import`. */
 export function addFamilyImport(family: Command, cli: Cli): void {
-  const command = addFamilyWriting(family.command('import'))
+  const command = addCrop(addFamilyWriting(family.command('import')))
     .argument('<models...>', 'ONNX files of classifiers with the same task')
     .description('Make a family of any ONNX classifiers, checked and measured as sub-networks are.')
     .requiredOption('--frame <HxW>', 'size of the frames that the family takes')
@@ -67,8 +75,10 @@ async function importModels(
   const evaluation = await loadDataset(options.data, {
     shape: [...parseSize(options.frame, '--frame'), channels],
     ...(labels === undefined ? {} : { labels }),
+    ...datasetOptions(options),
     signal,
   });
+  noteLabelOrder(cli, evaluation);
   const models = await Promise.all(
     paths.map(async (path) => ({ path, bytes: await readWhole(path, MAX_MODEL_BYTES) })),
   );

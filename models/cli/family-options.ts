@@ -4,16 +4,13 @@ import { formatPercent } from '../../shared/cli/format.ts';
 import { parseCount } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Level } from '../../shared/family/manifest.ts';
-import { readWhole } from '../../shared/files.ts';
 import { isId } from '../../shared/protocol/ids.ts';
 import { formatDurationMs } from '../../shared/units.ts';
-import { parseLabels } from '../datasets/labels.ts';
 import type { ProfileSettings } from '../family/profile.ts';
 import { checkTarget } from '../family/write.ts';
 import { checkProvider, parseProvider } from '../profile/provider.ts';
 import type { Cli } from './context.ts';
-
-const MAX_LABELS_BYTES = 16 * 1024 * 1024;
+import { addLabels } from './options.ts';
 
 /** The options of commands that write a family. */
 export interface WriteOptions {
@@ -31,7 +28,7 @@ export interface WriteOptions {
 
 /** Adds what commands have that write a family. */
 export function addFamilyWriting(command: Command): Command {
-  return command
+  return addLabels(command)
     .requiredOption('--data <data>', 'labelled images that the accuracy of the levels is stated on')
     .requiredOption('--out <folder>', 'where the family is written')
     .requiredOption('--name <name>', "the family's name")
@@ -39,7 +36,6 @@ export function addFamilyWriting(command: Command): Command {
       '--family-version <n>',
       'version of the family; default one above that of the family that is replaced',
     )
-    .option('--labels <file>', "the classes' names: a JSON list, or one a line; default those of the data")
     .option('--pe <name>', 'processing element to measure latency on: cpu, cuda (or gpu), tensorrt', 'cpu')
     .option('--rounds <n>', 'measured runs of each model', '200')
     .option('--threads <n>', 'threads of ONNX Runtime', '1')
@@ -65,12 +61,6 @@ export async function familyTarget(
     replace: replace === true,
     ...(familyVersion === undefined ? {} : { version: parseCount(familyVersion, '--family-version') }),
   });
-}
-
-/** Reads the class names of `--labels`, if there is one. */
-export async function loadLabels(path: string | undefined): Promise<string[] | undefined> {
-  if (path === undefined) return undefined;
-  return parseLabels(new TextDecoder().decode(await readWhole(path, MAX_LABELS_BYTES)), path);
 }
 
 /** How latency is measured. */

@@ -1,12 +1,15 @@
 import type { Command } from 'commander';
 import { addExamplesOf } from '../../shared/cli/output.ts';
+import { parseFraction } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import { readWhole } from '../../shared/files.ts';
 import type { ImageShape } from '../../shared/images/decode.ts';
 import { type Parser, parseJson } from '../../shared/schema.ts';
-import { backbonePath, datasetSpec } from '../bundled.ts';
+import { backbonePath, bundledLabels, datasetSpec } from '../bundled.ts';
 import { readCheckpoint } from '../checkpoint/read.ts';
 import type { Dataset, DatasetOptions } from '../datasets/dataset.ts';
+import { shortList } from '../datasets/folder.ts';
+import { parseLabels } from '../datasets/labels.ts';
 import { openDataset } from '../datasets/open.ts';
 import {
   type Architecture,
@@ -17,9 +20,11 @@ import {
 import { type Backbone, backboneOf } from '../ofa/backbone.ts';
 import { type SearchSpace, spaceParser } from '../ofa/space.ts';
 import { KNOWN_SPACES } from '../ofa/spaces.ts';
+import type { Cli } from './context.ts';
 
 /** A JSON file of ours larger than this is none. */
 const MAX_JSON_BYTES = 64 * 1024 * 1024;
+const MAX_LABELS_BYTES = 16 * 1024 * 1024;
 
 /** The backbone that comes with the program. */
 const BUNDLED_BACKBONE = 'fashion-mnist';
@@ -95,6 +100,61 @@ export async function loadArchitecture(
 /** Opens the data set that an option names. */
 export function loadDataset(text: string, options: DatasetOptions): Promise<Dataset> {
   return openDataset(datasetSpec(text), options);
+}
+
+/** How images of files are read. */
+export interface DataFlags {
+  readonly crop?: string;
+}
+
+/** Adds `--crop`, which `datasetOptions` reads. */
+export function addCrop(command: Command): Command {
+  return command.option(
+    '--crop <share>',
+    'crop decoded images to their centre before resizing, as ImageNet does with 0.875; default stretch them',
+  );
+}
+
+/**
+ * What the options say about every data set of a command, for `loadDataset`.
+ * @throws AppError `usage`
+ */
+export function datasetOptions({ crop }: DataFlags): Pick<DatasetOptions, 'crop'> {
+  if (crop === undefined) return {};
+  const share = parseFraction(crop, '--crop');
+  if (share > 0) return { crop: share };
+  throw new AppError('usage', `--crop: '${crop}' leaves nothing of an image; write for example 0.875`);
+}
+
+/** Adds `--labels`, which `loadLabels` reads. */
+export function addLabels(command: Command): Command {
+  return command.option(
+    '--labels <file>',
+    "the classes' names in the model's order: a JSON list, or one a line",
+  );
+}
+
+/**
+ * Reads the class names of `--labels`.
+ * @param backbone as it was named: without `--labels`, one that is bundled has names of its own
+ * @returns undefined where neither says them
+ * @throws AppError `not-found`, `system` or `invalid` naming the file
+ */
+export async function loadLabels(path: string | undefined, backbone?: string): Promise<string[] | undefined> {
+  const from = path ?? (backbone === undefined ? undefined : bundledLabels(backbone));
+  if (from === undefined) return undefined;
+  return parseLabels(new TextDecoder().decode(await readWhole(from, MAX_LABELS_BYTES)), from);
+}
+
+/** Says so where classes have only the order of their names, which is often not the model's. */
+export function noteLabelOrder(
+  { note }: Pick<Cli, 'note'>,
+  { name, labels = [], labelOrder }: Pick<Dataset, 'name' | 'labels' | 'labelOrder'>,
+): void {
+  if (labelOrder !== 'guessed') return;
+  note(
+    `${name}: its classes are numbered in the order of their names: ${shortList(labels)}; --labels FILE gives the model's order`,
+  );
 }
 
 const SIZE = /^([1-9]\d{0,3})x([1-9]\d{0,3})$/;

@@ -18,10 +18,14 @@ import { addCalibration, type CalibrationFlags, openCalibration } from './cut-op
 import {
   addBackbone,
   addExamples,
+  addLabels,
   type BackboneOptions,
+  datasetOptions,
   frameShape,
   loadBackbone,
   loadDataset,
+  loadLabels,
+  noteLabelOrder,
 } from './options.ts';
 import { checkOutputs, writeOutput } from './output.ts';
 import { withWork } from './work.ts';
@@ -31,6 +35,7 @@ const WEAK_TAU = 0.3;
 
 interface FitOptions extends BackboneOptions, CalibrationFlags, OutputOptions {
   readonly data: string;
+  readonly labels?: string;
   readonly samples: string;
   readonly int8Samples: string;
   readonly seed: string;
@@ -42,7 +47,7 @@ interface FitOptions extends BackboneOptions, CalibrationFlags, OutputOptions {
 /** `predictor fit`. */
 export function addPredictorCommands(program: Command, cli: Cli): void {
   const predictor = program.command('predictor').description("Prediction of sub-networks' accuracy.");
-  const command = addCalibration(addBackbone(predictor.command('fit')))
+  const command = addLabels(addCalibration(addBackbone(predictor.command('fit'))))
     .description('Calibrate and evaluate sample sub-networks, and fit a predictor to them.')
     .requiredOption('--data <data>', 'labelled images to evaluate on: not those of the final test')
     .requiredOption('--out <file>', 'predictor to write, with its samples')
@@ -64,8 +69,15 @@ async function fitCommand(cli: Cli, options: FitOptions, signal: AbortSignal): P
   }
   await checkOutputs(options.out);
   const backbone = await loadBackbone(options);
-  const calibration = await openCalibration(backbone, options, options.frame, signal);
-  const data = await loadDataset(options.data, { shape: frameShape(backbone.space, options.frame), signal });
+  const calibration = await openCalibration(backbone, options, options.frame, signal, cli.note);
+  const labels = await loadLabels(options.labels, options.backbone);
+  const data = await loadDataset(options.data, {
+    shape: frameShape(backbone.space, options.frame),
+    ...(labels === undefined ? {} : { labels }),
+    ...datasetOptions(options),
+    signal,
+  });
+  noteLabelOrder(cli, data);
   const choices = plannedSamples(backbone.space, {
     counts: {
       fp32: parseCount(options.samples, '--samples'),

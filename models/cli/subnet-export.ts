@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Column } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { sha256, writeAtomic } from '../../shared/files.ts';
+import { sha256 } from '../../shared/files.ts';
 import { writtenArchitecture } from '../ofa/architecture.ts';
 import { costOf } from '../ofa/cost.ts';
 import { cutModel } from '../ofa/cut.ts';
@@ -9,6 +9,7 @@ import { encodeRecipe } from '../ofa/recipe.ts';
 import type { Cli } from './context.ts';
 import { addCut, type CutOptions, prepareCut } from './cut-options.ts';
 import { addExamples } from './options.ts';
+import { checkOutputs, writeOutput } from './output.ts';
 
 interface ExportOptions extends CutOptions, OutputOptions {
   readonly input: 'float32' | 'uint8';
@@ -39,13 +40,14 @@ export function addSubnetExport(subnet: Command, cli: Cli): void {
 }
 
 async function exportSubnet(cli: Cli, options: ExportOptions, signal: AbortSignal): Promise<void> {
+  await checkOutputs(options.out, options.writeRecipe);
   const { backbone, recipe, calibrated } = await prepareCut(cli, options, signal);
   const model = cutModel(backbone, recipe, options.input === 'float32' ? { type: 'float32' } : undefined);
   if (!calibrated) {
     cli.note("batch-norm statistics are the backbone's own; --calibration DATA recomputes them");
   }
-  await writeAtomic(options.out, model);
-  if (options.writeRecipe !== undefined) await writeAtomic(options.writeRecipe, encodeRecipe(recipe));
+  await writeOutput(options.out, model);
+  if (options.writeRecipe !== undefined) await writeOutput(options.writeRecipe, encodeRecipe(recipe));
   const { macs, parameters } = costOf(backbone.space, recipe.architecture);
   const json = {
     file: options.out,

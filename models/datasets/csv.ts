@@ -6,7 +6,7 @@ import Type from 'typebox';
 import { AppError, describeError, isSystemError } from '../../shared/errors.ts';
 import { labelFinder } from '../../shared/images/folder.ts';
 import { parserOf } from '../../shared/schema.ts';
-import type { DatasetOptions } from './dataset.ts';
+import type { DatasetOptions, LabelOrder } from './dataset.ts';
 import { type FileList, type LabelledFile, MAX_IMAGES } from './files.ts';
 import { shortList } from './folder.ts';
 
@@ -25,24 +25,33 @@ interface Row {
 /**
  * Lists a CSV file of `file,label`: paths relative to the file itself, labels as indices or names, a header
  * or none. Without given classes labels are indices if all of them are numbers, else the classes are the
- * names that occur, in their order.
+ * names that occur, in their order. Where labels do not matter a line may leave its own out.
  * @throws AppError `not-found`, `invalid` naming file and line of what does not fit, `config` when it is
  * empty
  */
 export async function listCsv(path: string, options: DatasetOptions): Promise<FileList> {
-  const rows = await readRows(path);
+  const rows = await readRows(path, options.unlabelled === true);
   if (rows.length === 0) throw new AppError('config', `${path}: names no image`);
-  const labels = options.labels ?? namesIn(rows);
-  const indexOf = indexReader(labels);
+  const labels = options.unlabelled === true ? undefined : (options.labels ?? namesIn(rows));
+  const indexOf = options.unlabelled === true ? () => 0 : indexReader(labels);
   const files = rows.map(({ file, label, line }): LabelledFile => {
     const imagePath = resolve(dirname(path), file);
     const what = `${path}:${line}`;
     return { path: imagePath, label: indexOf(label, what), what: `${what}: ${imagePath}` };
   });
-  return { name: basename(path), files, labels };
+  return { name: basename(path), files, labels, labelOrder: labelOrderOf(labels, options) };
 }
 
-async function readRows(path: string): Promise<Row[]> {
+function labelOrderOf(
+  labels: readonly string[] | undefined,
+  options: DatasetOptions,
+): LabelOrder | undefined {
+  if (options.unlabelled === true) return undefined;
+  if (options.labels !== undefined) return 'given';
+  return labels === undefined ? 'numbers' : 'guessed';
+}
+
+async function readRows(path: string, unlabelled: boolean): Promise<Row[]> {
   const rows: Row[] = [];
   const parser = parse({
     bom: true,
@@ -60,7 +69,7 @@ async function readRows(path: string): Promise<Row[]> {
       for await (const value of records) {
         const { record, info } = parseRecord(value, path);
         if (rows.length === 0 && isHeader(record)) continue;
-        rows.push(rowOf(record, info.lines, path));
+        rows.push(rowOf(record, info.lines, path, unlabelled));
         if (rows.length > MAX_IMAGES) throw new AppError('config', `${path}: more than ${MAX_IMAGES} images`);
       }
     });
@@ -73,13 +82,14 @@ async function readRows(path: string): Promise<Row[]> {
   return rows;
 }
 
-function isHeader([file = '', label = '']: readonly string[]): boolean {
+function isHeader([file = '', label = 'label']: readonly string[]): boolean {
   return /^(file|filename|path|image)$/i.test(file) && /^(label|class)$/i.test(label);
 }
 
-function rowOf(record: readonly string[], line: number, path: string): Row {
+function rowOf(record: readonly string[], line: number, path: string, unlabelled: boolean): Row {
   const [file = '', label = ''] = record;
-  if (record.length !== 2 || file === '' || label === '') {
+  const complete = unlabelled ? record.length <= 2 : record.length === 2 && label !== '';
+  if (!complete || file === '') {
     throw new AppError('invalid', `${path}:${line}: "${record.join(',')}", expected file,label`);
   }
   return { file, label, line };

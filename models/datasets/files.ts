@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { AppError, describeError } from '../../shared/errors.ts';
 import { sha256OfFile } from '../../shared/files.ts';
 import { decodeImage } from '../../shared/images/decode.ts';
-import { type Dataset, type DatasetOptions, itemAt } from './dataset.ts';
+import { type Dataset, type DatasetOptions, itemAt, type LabelOrder } from './dataset.ts';
+import { spread } from './subset.ts';
 
 /** An image file and its class. */
 export interface LabelledFile {
@@ -22,34 +23,41 @@ export interface FileList {
   readonly files: readonly LabelledFile[];
   /** Names of the classes, where they are known. */
   readonly labels: readonly string[] | undefined;
+  readonly labelOrder: LabelOrder | undefined;
 }
 
 /**
- * A data set of image files. Every file is read once, for the digest, so that one that is missing is told
- * before the work and not in the middle of it.
+ * A data set of image files, or of `count` of them. Every file of it is read once, for the digest, so that
+ * one that is missing is told before the work and not in the middle of it.
  * @throws AppError `config` without a shape or with a crop outside of 0..1, `invalid` naming a file that
  * cannot be read, the signal's reason when it aborts
  */
 export async function datasetOfFiles(
-  { name, files, labels }: FileList,
+  { name, files: all, labels, labelOrder }: FileList,
   options: DatasetOptions,
 ): Promise<Dataset> {
-  const { shape, crop, signal } = options;
+  const { crop, signal } = options;
+  const shape = options.shape ?? options.fileShape;
   if (shape === undefined) {
-    throw new AppError('config', `${name}: images of files need a shape to be brought to, none is given`);
+    throw new AppError(
+      'config',
+      `${name}: images of files need a size to be brought to, and the model leaves it open; give one as --frame HxW`,
+    );
   }
   if (crop !== undefined && !(crop > 0 && crop <= 1)) {
     throw new AppError('config', `crop: ${crop}, expected a number above 0 and at most 1`);
   }
-  if (files.length > MAX_IMAGES) {
-    throw new AppError('config', `${name}: ${files.length} images, at most ${MAX_IMAGES} are taken`);
+  if (all.length > MAX_IMAGES) {
+    throw new AppError('config', `${name}: ${all.length} images, at most ${MAX_IMAGES} are taken`);
   }
+  const files = spread(all, options.count ?? all.length);
   const decoding = crop === undefined ? {} : { crop };
   return {
     name,
     count: files.length,
     shape,
     ...(labels === undefined ? {} : { labels }),
+    ...(labelOrder === undefined ? {} : { labelOrder }),
     digest: await digestOf(files, ['files', shape, crop ?? null, labels ?? null], signal),
     image: async (index) => {
       const { path, what } = itemAt(files, index);

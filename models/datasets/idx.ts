@@ -5,6 +5,7 @@ import { AppError } from '../../shared/errors.ts';
 import { readMaybeGzip } from '../../shared/images/gzip.ts';
 import { type IdxImages, parseIdxImages, parseIdxLabels } from '../../shared/images/idx.ts';
 import { type Dataset, type DatasetOptions, itemAt } from './dataset.ts';
+import { subset } from './subset.ts';
 
 /** The two files of a data set in IDX. */
 export interface IdxPair {
@@ -46,10 +47,17 @@ function labelsOf(split: string, names: readonly string[]): string | undefined {
 }
 
 /**
- * Opens a pair of IDX files, packed with gzip or not. The images stay in memory.
+ * Opens a pair of IDX files, packed with gzip or not, or the first `count` of its images. The images stay in
+ * memory.
  * @throws AppError `not-found` or `invalid` for the files, `config` when the images have another shape
  */
 export async function openIdxDataset(pair: IdxPair, options: DatasetOptions): Promise<Dataset> {
+  const whole = await openWhole(pair, options);
+  if (options.count === undefined) return whole;
+  return subset(whole, { count: Math.min(options.count, whole.count) });
+}
+
+async function openWhole(pair: IdxPair, options: DatasetOptions): Promise<Dataset> {
   const { imagesPath, labelsPath } = pair;
   const images = parseIdxImages(await readMaybeGzip(imagesPath), imagesPath);
   const labels = parseIdxLabels(await readMaybeGzip(labelsPath), labelsPath);
@@ -62,6 +70,8 @@ export async function openIdxDataset(pair: IdxPair, options: DatasetOptions): Pr
     count: images.count,
     shape: images.shape,
     ...(options.labels === undefined ? {} : { labels: options.labels }),
+    // The names are shown only: the data have the numbers.
+    labelOrder: options.labels === undefined ? 'numbers' : 'given',
     digest: digestOf(images, labels, options.labels),
     image: async (index) => {
       itemAt(labels, index);

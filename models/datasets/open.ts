@@ -17,7 +17,7 @@ const MAX_LABELS_BYTES = 16 * 1024 * 1024;
  * Opens labelled images by what names them:
  *  - `IMAGES,LABELS`: a pair of IDX files (also with `idx:` before it, as the agent takes it);
  *  - a folder with one pair of IDX files, and the classes' names in `labels.txt`, if there are any;
- *  - a folder with a sub-folder of images per class;
+ *  - a folder with a sub-folder of images per class, or `unlabelled` any folder of images;
  *  - a file `*.csv` of `file,label`.
  * @throws AppError `not-found`, `config` or `invalid` naming the file, what was expected and found
  */

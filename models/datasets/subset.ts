@@ -33,8 +33,24 @@ function chosen(dataset: Dataset, { count, seed }: { count: number; seed?: numbe
   if (!(Number.isSafeInteger(count) && count > 0 && count <= dataset.count)) {
     throw new AppError('usage', `${dataset.name}: ${count} images asked for, expected 1 to ${dataset.count}`);
   }
-  const all = Array.from({ length: dataset.count }, (_, index) => index);
-  if (seed === undefined) return all.slice(0, count);
+  if (seed === undefined) return Array.from({ length: count }, (_, index) => index);
+  return randomIndices(dataset.count, count, seed);
+}
+
+/** Seed of the choice where the order of images may be that of their classes. */
+const SPREAD_SEED = 1;
+
+/**
+ * A part of a list whose order may be that of the classes: so many at most, the random choice of a fixed
+ * seed, in the order of the list.
+ */
+export function spread<T>(items: readonly T[], count: number): readonly T[] {
+  if (items.length <= count) return items;
+  return randomIndices(items.length, count, SPREAD_SEED).map((index) => itemAt(items, index));
+}
+
+function randomIndices(total: number, count: number, seed: number): number[] {
+  const all = Array.from({ length: total }, (_, index) => index);
   // Those with the smallest hashes: a choice that depends on no generator and no order of drawing.
   const hashes = all.map((index) => hash('sha256', `${seed}:${index}`, 'hex'));
   const byHash = all.toSorted((a, b) => (itemAt(hashes, a) < itemAt(hashes, b) ? -1 : 1));

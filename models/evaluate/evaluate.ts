@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { AppError, describeError } from '../../shared/errors.ts';
 import {
   createSession,
@@ -27,6 +28,20 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * Says what a model takes and gives, without running it.
+ * @throws AppError `not-found` when there is no such file, `invalid` when it cannot be loaded, or is no
+ * classifier of images
+ */
+export async function readModelForm(path: string): Promise<ModelForm> {
+  const session = await openSession({ model: path }, path);
+  try {
+    return formOf(session, path);
+  } finally {
+    await session.release();
+  }
+}
+
 /** Images that are decoded at once: decoding runs beside the model, on other cores. */
 const DECODED_AT_ONCE = 16;
 /** Images of one run, where the model leaves it open. */
@@ -38,9 +53,9 @@ type RunImages = (images: readonly Uint8Array[]) => Promise<Float32Array[]>;
 /**
  * Measures a classifier's accuracy in ONNX Runtime on the CPU. Each run blocks the thread; between two runs
  * the event loop turns, so that signals and timers are served.
- * @throws AppError `invalid` when the model cannot be loaded or run, or does not fit the data set, `config`
- * when its `preprocess` is missing or does not fit, `usage` for a limit below 1; the signal's reason when it
- * aborts
+ * @throws AppError `not-found` when there is no such file, `invalid` when the model cannot be loaded or run,
+ * or does not fit the data set, `config` when its `preprocess` is missing or does not fit, `usage` for a limit
+ * below 1; the signal's reason when it aborts
  */
 export async function evaluateModel(options: EvaluateOptions): Promise<Evaluation> {
   const { dataset, onProgress, signal } = options;
@@ -75,8 +90,15 @@ function totalOf({ dataset, limit = dataset.count }: EvaluateOptions): number {
   throw new AppError('usage', `limit: ${limit}, expected a number of images, at least 1`);
 }
 
-async function openSession({ model, threads = 1 }: EvaluateOptions, what: string): Promise<Session> {
+async function openSession(
+  { model, threads = 1 }: Pick<EvaluateOptions, 'model' | 'threads'>,
+  what: string,
+): Promise<Session> {
   const options = servingOptions(['cpu'], threads);
+  // The library takes the path, for files that a model may have beside it, and tells no kinds of errors apart.
+  if (typeof model === 'string' && !existsSync(model)) {
+    throw new AppError('not-found', `${what}: there is no such file`);
+  }
   try {
     return await (typeof model === 'string'
       ? createSession(model, options)

@@ -17,5 +17,8 @@ export function wilsonInterval(correct: number, count: number): readonly [low: n
   const middle = share + z2 / (2 * count);
   const half = Z_95 * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
   const scale = 1 + z2 / count;
-  return [Math.max(0, (middle - half) / scale), Math.min(1, (middle + half) / scale)];
+  // At the ends they are equal but for rounding.
+  const low = correct === 0 ? 0 : Math.max(0, (middle - half) / scale);
+  const high = correct === count ? 1 : Math.min(1, (middle + half) / scale);
+  return [low, high];
 }

@@ -1,11 +1,11 @@
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import type { Dataset, DatasetOptions } from '../../../models/datasets/dataset.ts';
 import { openDataset } from '../../../models/datasets/open.ts';
-import { subset } from '../../../models/datasets/subset.ts';
+import { spread, subset } from '../../../models/datasets/subset.ts';
 import { BUNDLED_IMAGES, BUNDLED_LABELS } from '../../support/bundled.ts';
 import { temporaryFolder } from '../../support/temp.ts';
 
@@ -128,7 +128,56 @@ describe('a folder per class', () => {
     ]);
     const given = await openDataset(root, { ...GREY, labels: LABELS });
     expect((await contentOf(given)).map(([label]) => label)).toEqual([2, 2, 0]);
+    expect([own.labelOrder, given.labelOrder]).toEqual(['guessed', 'given']);
     expect(given.digest).not.toBe(own.digest);
+  });
+
+  it('may be named by the indices of its classes', async () => {
+    await using folder = await temporaryFolder();
+    await plant(folder.path, { '2/a.png': 20, '0/a.png': 10, '10/a.png': 90 });
+    const numbered = await openDataset(folder.path, GREY);
+    expect(numbered).toMatchObject({ labelOrder: 'numbers' });
+    expect(numbered.labels).toBeUndefined();
+    expect((await contentOf(numbered)).map(([label]) => label)).toEqual([0, 10, 2]);
+    await rm(join(folder.path, '10'), { recursive: true });
+    const named = await openDataset(folder.path, { ...GREY, labels: LABELS });
+    expect((await contentOf(named)).map(([label]) => label)).toEqual([0, 2]);
+  });
+
+  it('gives so many images of many classes, and reads no others', async () => {
+    await using folder = await temporaryFolder();
+    const names = Array.from({ length: 60 }, (_, index) => `${index < 30 ? 'a' : 'b'}/${index}.png`);
+    await plant(folder.path, Object.fromEntries(names.map((name) => [name, 1])));
+    const part = await openDataset(folder.path, { ...GREY, count: 10 });
+    expect(part.count).toBe(10);
+    expect(new Set((await contentOf(part)).map(([label]) => label))).toEqual(new Set([0, 1]));
+    const listed = [...names].sort();
+    const taken = spread(listed, 10);
+    for (const name of names.filter((each) => !taken.includes(each))) {
+      await rm(join(folder.path, name));
+      await symlink('nowhere', join(folder.path, name));
+    }
+    expect((await openDataset(folder.path, { ...GREY, count: 10 })).digest).toBe(part.digest);
+    await expect(openDataset(folder.path, GREY)).rejects.toThrow(/cannot be read/);
+  });
+
+  it('needs no classes where they do not matter', async () => {
+    await using folder = await temporaryFolder();
+    await plant(folder.path, {
+      'set/x.png': 7,
+      'set/a/1.png': 1,
+      'set/b/2.png': 2,
+      'set.csv': 'set/x.png\n',
+    });
+    const options = { ...GREY, unlabelled: true };
+    const files = await openDataset(join(folder.path, 'set'), options);
+    expect(await contentOf(files)).toEqual([
+      [0, 7],
+      [0, 1],
+      [0, 2],
+    ]);
+    expect(files.labelOrder).toBeUndefined();
+    expect(await contentOf(await openDataset(join(folder.path, 'set.csv'), options))).toEqual([[0, 7]]);
   });
 
   it('is identified by what the images are, not by where they lie', async () => {
@@ -185,7 +234,13 @@ describe('a folder per class', () => {
       { ...GREY, labels: LABELS },
       /hat: is named after none of the 3 classes/,
     ],
-    ['no shape', { 'a/x.png': '' }, {}, /need a shape/],
+    [
+      'an index beyond the classes',
+      { '3/x.png': '' },
+      { ...GREY, labels: LABELS },
+      /3: is named after none of the 3 classes/,
+    ],
+    ['no shape', { 'a/x.png': '' }, {}, /need a size .* --frame HxW/],
     ['a crop beyond the image', { 'a/x.png': '' }, { ...GREY, crop: 1.5 }, /crop: 1\.5, expected/],
   ];
 
@@ -218,6 +273,7 @@ describe('a CSV file', () => {
     expect(indices.labels).toBeUndefined();
     const names = await openDataset(join(folder.path, 'names.csv'), GREY);
     expect(names.labels).toEqual(['Ankle boot', 't-shirt-top']);
+    expect([indices.labelOrder, names.labelOrder]).toEqual(['numbers', 'guessed']);
   });
 
   const refused: [string, string, RegExp][] = [
@@ -260,7 +316,9 @@ describe('a part of a data set', () => {
 
   it('of a count holds the first ones, of a seed always the same ones, more with a larger count', async () => {
     const dataset = await open();
-    expect(subset(dataset, { count: 3 }).digest).toBe(subset(dataset, [0, 1, 2]).digest);
+    const three = await openDataset(`${BUNDLED_IMAGES},${BUNDLED_LABELS}`, { count: 3 });
+    expect(three.digest).toBe(subset(dataset, [0, 1, 2]).digest);
+    expect(subset(dataset, { count: 3 }).digest).toBe(three.digest);
     const seeded = (count: number, seed: number) => subset(dataset, { count, seed });
     expect(seeded(50, 1).digest).toBe(seeded(50, 1).digest);
     expect(seeded(50, 1).digest).not.toBe(seeded(50, 2).digest);

@@ -1,14 +1,21 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import onnxProto from 'onnx-proto';
+import sharp from 'sharp';
 import Type from 'typebox';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { datasetSpec } from '../../../models/bundled.ts';
+import { calibratedRecipe } from '../../../models/calibrate/recipe.ts';
+import { openCalibration } from '../../../models/cli/cut-options.ts';
 import type { Dataset } from '../../../models/datasets/dataset.ts';
 import { openDataset } from '../../../models/datasets/open.ts';
 import { evaluateModel } from '../../../models/evaluate/evaluate.ts';
+import { extremeArchitecture } from '../../../models/ofa/architecture.ts';
+import { cutModel } from '../../../models/ofa/cut.ts';
 import { confidenceOf } from '../../../shared/logits.ts';
 import { parseJson, parserOf } from '../../../shared/schema.ts';
-import { BUNDLED_IMAGES, BUNDLED_LABELS } from '../../support/bundled.ts';
+import { BUNDLED_IMAGES, BUNDLED_LABELS, bundledBackbone } from '../../support/bundled.ts';
+import { ofaModels } from '../../support/models-cli.ts';
 import { writeModel } from '../../support/onnx-models.ts';
 import { referencePath, testWithReference } from '../../support/reference.ts';
 import { temporaryFolder } from '../../support/temp.ts';
@@ -169,8 +176,112 @@ describe('evaluation is refused', () => {
     await using folder = await temporaryFolder();
     const model = join(folder.path, 'm.onnx');
     const dataset = await testImages();
-    await expect(evaluateModel({ model, dataset })).rejects.toThrow(/m\.onnx: cannot be loaded/);
+    await expect(evaluateModel({ model, dataset })).rejects.toMatchObject({
+      code: 'not-found',
+      message: `${model}: there is no such file`,
+    });
     await writeFile(model, 'this is no model');
     await expect(evaluateModel({ model, dataset })).rejects.toThrow(/m\.onnx: cannot be loaded/);
+  });
+});
+
+describe('subnet evaluate --model, on files', () => {
+  const IMAGES = 40;
+  const LABELS = join(datasetSpec('fashion-mnist'), 'labels.txt');
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  let correct: number;
+
+  /** A cut that takes frames and one that takes floats, and the test set's first images in a folder per class. */
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    const backbone = await bundledBackbone();
+    const images = await openDataset(datasetSpec('fashion-mnist-calibration'), { count: 200 });
+    const architecture = extremeArchitecture(backbone.space, 'smallest');
+    const recipe = await calibratedRecipe({
+      backbone,
+      architecture,
+      precision: 'fp32',
+      images,
+      batchSize: 200,
+    });
+    const frames = cutModel(backbone, recipe);
+    await writeFile(at('frames.onnx'), frames);
+    await writeFile(at('floats.onnx'), cutModel(backbone, recipe, { type: 'float32' }));
+    const dataset = await openDataset(datasetSpec('fashion-mnist'), { count: IMAGES });
+    await writeClassFolder(dataset, at('val'));
+    const evaluation = await evaluateModel({ model: frames, dataset });
+    correct = evaluation.correct;
+    expect(correct).toBeGreaterThan(IMAGES / 2);
+  });
+  afterAll(() => folder[Symbol.asyncDispose]());
+
+  const at = (name: string): string => join(folder.path, name);
+
+  async function writeClassFolder(dataset: Dataset, root: string): Promise<void> {
+    for (let index = 0; index < dataset.count; index += 1) {
+      const name = (dataset.labels?.[dataset.label(index)] ?? '').replace('/', '-');
+      await mkdir(join(root, name), { recursive: true });
+      const raw = { width: 28, height: 28, channels: 1 } as const;
+      const png = sharp(await dataset.image(index), { raw })
+        .toColourspace('b-w')
+        .png();
+      await png.toFile(join(root, name, `${index}.png`));
+    }
+  }
+
+  async function evaluated(...args: readonly string[]) {
+    const { code, stdout, stderr } = await ofaModels('subnet', 'evaluate', ...args, '-o', 'json');
+    const parse = parserOf(Type.Object({ correct: Type.Integer(), count: Type.Integer() }));
+    return { code, stderr, result: code === 0 ? parseJson(stdout, parse, 'stdout') : undefined };
+  }
+
+  it('has the accuracy of the same images in IDX, with frames or floats', async () => {
+    const on = (model: string) => evaluated('--model', at(model), '--data', at('val'), '--labels', LABELS);
+    const [frames, floats] = await Promise.all([on('frames.onnx'), on('floats.onnx')]);
+    expect(frames).toMatchObject({ code: 0, result: { correct, count: IMAGES } });
+    expect(frames.stderr).not.toMatch(/order of their names/);
+    expect(floats).toMatchObject({ code: 0, result: { correct, count: IMAGES } });
+    expect(floats.stderr).toMatch(/mean 0\.286 and std 0\.353 are those of --backbone fashion-mnist/);
+  });
+
+  it('says when it guessed the order of the classes', async () => {
+    const guessed = await evaluated('--model', at('frames.onnx'), '--data', at('val'));
+    expect(guessed.stderr).toMatch(/val: its classes are numbered .*: Ankle boot, Bag, .*--labels FILE/);
+    expect(guessed.result?.correct).toBeLessThan(correct);
+  });
+
+  it("has a bundled backbone's classes in its order, and a part of the images from many of them", async () => {
+    const { stderr, result } = await evaluated('--arch', 'smallest', '--data', at('val'), '--limit', '20');
+    expect(stderr).not.toMatch(/order of their names/);
+    expect(result?.count).toBe(20);
+  });
+
+  it('is refused for a missing file, and a crop of nothing', async () => {
+    const [missing, cropped] = await Promise.all([
+      evaluated('--model', at('nowhere.onnx'), '--data', at('val')),
+      evaluated('--arch', 'smallest', '--crop', '0', '--data', at('val')),
+    ]);
+    expect(missing.code).toBe(3);
+    expect(missing.stderr).toMatch(/nowhere\.onnx: there is no such file$/m);
+    expect(cropped.code).toBe(2);
+    expect(cropped.stderr).toMatch(/--crop: '0' leaves nothing/);
+  });
+
+  it('calibration takes images without classes, and says when they are fewer', async () => {
+    const notes: string[] = [];
+    const flags = { calibration: at('val/Bag'), calibrationImages: '30', batchSize: '5' };
+    const { signal } = new AbortController();
+    const open = async (calibrationImages: string) =>
+      await openCalibration(
+        await bundledBackbone(),
+        { ...flags, calibrationImages },
+        undefined,
+        signal,
+        (line) => notes.push(line),
+      );
+    expect((await open('2')).count).toBe(2);
+    expect(notes).toEqual([]);
+    const { count } = await open('30');
+    expect(notes).toEqual([`Bag: has ${count} images to calibrate on, 30 were asked for`]);
   });
 });
