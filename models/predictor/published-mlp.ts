@@ -4,7 +4,13 @@ import type { Architecture } from '../ofa/architecture.ts';
 import { type Checkpoint, toFloat32 } from '../ofa/checkpoint.ts';
 import { GraphBuilder } from '../ofa/onnx/graph.ts';
 import { blocksPerStage, type SearchSpace } from '../ofa/space.ts';
-import type { AccuracyPredictor, Candidate } from './accuracy-predictor.ts';
+import type {
+  AccuracyPredictor,
+  Candidate,
+  GenomeCoding,
+  Precision,
+  PredictGenomes,
+} from './accuracy-predictor.ts';
 
 /** The space that the published predictor knows, `ofa_mbv3_d234_e346_k357`. */
 const KERNELS = [3, 5, 7];
@@ -61,14 +67,20 @@ export async function publishedMlp(
   checkSpace(space);
   const session = await createSessionFromBytes(graphOf(checkpoint), servingOptions(['cpu'], threads));
   const name = continuousResolution ? 'published-mlp, continuous resolution' : 'published-mlp';
+  const checkPrecisions = (list: readonly { readonly precision: Precision }[]): void => {
+    const wrong = list.find(({ precision }) => precision !== 'fp32');
+    if (wrong === undefined) return;
+    throw new AppError('invalid', `predictor ${name}: knows fp32 only, not ${wrong.precision}`);
+  };
   return {
     name,
     predict: async (candidates) => {
-      const wrong = candidates.find(({ precision }) => precision !== 'fp32');
-      if (wrong !== undefined) {
-        throw new AppError('invalid', `predictor ${name}: knows fp32 only, not ${wrong.precision}`);
-      }
-      return continuousResolution ? await between(session, candidates) : await predicted(session, candidates);
+      checkPrecisions(candidates);
+      return await predictCandidates(session, candidates, continuousResolution);
+    },
+    forGenomes: (coding) => {
+      checkPrecisions(coding.settings);
+      return genomePredictor(session, coding, continuousResolution);
     },
     close: async () => await session.release(),
   };
@@ -121,53 +133,91 @@ function graphOf({ tensors }: Checkpoint): Uint8Array {
   return graph.encode();
 }
 
-async function predicted(session: Session, candidates: readonly Candidate[]): Promise<Float32Array> {
-  const accuracies = new Float32Array(candidates.length);
-  for (let start = 0; start < candidates.length; start += BATCH) {
-    const batch = candidates.slice(start, start + BATCH);
-    const features = new Float32Array(batch.length * FEATURES);
-    for (const [index, { architecture }] of batch.entries()) {
-      encode(architecture, features.subarray(index * FEATURES, (index + 1) * FEATURES));
+/** Writes the features of an item's blocks into a row of zeros that starts at the offset. */
+type EncodeBlocks = (item: number, features: Float32Array, offset: number) => void;
+
+/** Resolution feature `at` and, with this share, the one after it. */
+interface Mix {
+  readonly at: number;
+  readonly share: number;
+}
+
+function mixOf(r: number, continuous: boolean): Mix {
+  const { from, step, count } = RESOLUTIONS;
+  const place = (r - from) / step;
+  const at = Math.floor(place);
+  return { at, share: continuous && at < count - 1 ? place - at : 0 };
+}
+
+/** One row for each item, and another one where two resolutions are mixed. */
+async function predicted(
+  session: Session,
+  mixes: readonly Mix[],
+  encodeBlocks: EncodeBlocks,
+): Promise<Float32Array> {
+  const rows = mixes.map(({ at }, item) => ({ item, at }));
+  for (const [item, { at, share }] of mixes.entries()) if (share > 0) rows.push({ item, at: at + 1 });
+  const accuracies = new Float32Array(rows.length);
+  for (let start = 0; start < rows.length; start += BATCH) {
+    const count = Math.min(BATCH, rows.length - start);
+    const features = new Float32Array(count * FEATURES);
+    for (let row = 0; row < count; row += 1) {
+      const { item, at } = rows[start + row] ?? { item: 0, at: 0 };
+      encodeBlocks(item, features, row * FEATURES);
+      features[row * FEATURES + RESOLUTIONS_AT + at] = 1;
     }
-    const input = new Tensor('float32', features, [batch.length, FEATURES]);
-    const { accuracy } = await session.run({ features: input });
+    const { accuracy } = await session.run({ features: new Tensor('float32', features, [count, FEATURES]) });
     if (accuracy?.data instanceof Float32Array) accuracies.set(accuracy.data, start);
   }
-  return accuracies;
+  for (const [extra, { item }] of rows.slice(mixes.length).entries()) {
+    const share = mixes[item]?.share ?? 0;
+    const [below, above] = [accuracies[item] ?? 0, accuracies[mixes.length + extra] ?? 0];
+    accuracies[item] = (1 - share) * below + share * above;
+  }
+  return accuracies.subarray(0, mixes.length);
 }
 
-/** Sets the features of one architecture; those of blocks that do not run stay 0. */
-function encode({ ks, e, d, r }: Architecture, features: Float32Array): void {
+async function predictCandidates(
+  session: Session,
+  candidates: readonly Candidate[],
+  continuous: boolean,
+): Promise<Float32Array> {
+  const mixes = candidates.map(({ architecture }) => mixOf(architecture.r, continuous));
+  return await predicted(session, mixes, (item, features, offset) => {
+    const architecture = candidates[item]?.architecture;
+    if (architecture !== undefined) encode(architecture, features, offset);
+  });
+}
+
+/** Sets the features of one architecture's blocks; those of blocks that do not run stay 0. */
+function encode({ ks, e, d }: Architecture, features: Float32Array, offset: number): void {
   for (let block = 0; block < BLOCKS; block += 1) {
     if (block % PER_STAGE >= (d[Math.floor(block / PER_STAGE)] ?? 0)) continue;
-    features[block * KERNELS.length + KERNELS.indexOf(ks[block] ?? 0)] = 1;
-    features[RATIOS_AT + block * RATIOS.length + RATIOS.indexOf(e[block] ?? 0)] = 1;
+    features[offset + block * KERNELS.length + KERNELS.indexOf(ks[block] ?? 0)] = 1;
+    features[offset + RATIOS_AT + block * RATIOS.length + RATIOS.indexOf(e[block] ?? 0)] = 1;
   }
-  features[RESOLUTIONS_AT + Math.floor((r - RESOLUTIONS.from) / RESOLUTIONS.step)] = 1;
 }
 
-/** Predictions at the multiples of 16 below and above, weighted by how near they are. */
-async function between(session: Session, candidates: readonly Candidate[]): Promise<Float32Array> {
-  const { from, step, count } = RESOLUTIONS;
-  const last = from + step * (count - 1);
-  const at = candidates.map(({ architecture, precision }) => {
-    const below = Math.min(last, from + step * Math.floor((architecture.r - from) / step));
-    const share = below === last ? 0 : (architecture.r - below) / step;
-    return { architecture, precision, below, share };
-  });
-  const upper = at.filter(({ share }) => share > 0);
-  const moved = (list: typeof at, by: number): Candidate[] =>
-    list.map(({ architecture, precision, below }) => ({
-      architecture: { ...architecture, r: below + by },
-      precision,
-    }));
-  const accuracies = await predicted(session, [...moved(at, 0), ...moved(upper, step)]);
-  const result = accuracies.slice(0, at.length);
-  let next = at.length;
-  for (const [index, { share }] of at.entries()) {
-    if (share === 0) continue;
-    result[index] = (1 - share) * (accuracies[index] ?? 0) + share * (accuracies[next] ?? 0);
-    next += 1;
-  }
-  return result;
+function genomePredictor(
+  session: Session,
+  { settings, choices }: GenomeCoding,
+  continuous: boolean,
+): PredictGenomes {
+  const mixOfSetting = settings.map(({ r }) => mixOf(r, continuous));
+  const kernels = Uint8Array.from(choices, ({ kernel }) => KERNELS.indexOf(kernel));
+  const ratios = Uint8Array.from(choices, ({ ratio }) => RATIOS.indexOf(ratio));
+  const nothing: Mix = { at: 0, share: 0 };
+  return async (genomes) => {
+    const mixes = genomes.map((genome) => mixOfSetting[genome[0] ?? 0] ?? nothing);
+    return await predicted(session, mixes, (item, features, offset) => {
+      const genome = genomes[item];
+      if (genome === undefined) return;
+      for (let block = 0; block < BLOCKS; block += 1) {
+        if (block % PER_STAGE >= (genome[1 + Math.floor(block / PER_STAGE)] ?? 0)) continue;
+        const choice = genome[1 + STAGES + block] ?? 0;
+        features[offset + block * KERNELS.length + (kernels[choice] ?? 0)] = 1;
+        features[offset + RATIOS_AT + block * RATIOS.length + (ratios[choice] ?? 0)] = 1;
+      }
+    });
+  };
 }

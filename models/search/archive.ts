@@ -1,5 +1,5 @@
 import { AppError } from '../../shared/errors.ts';
-import type { AccuracyPredictor } from '../predictor/accuracy-predictor.ts';
+import type { AccuracyPredictor, PredictGenomes } from '../predictor/accuracy-predictor.ts';
 import { candidateOf, type Genome, type Landscape, latencyOf } from './genome.ts';
 import { GenomeIndex } from './genome-index.ts';
 
@@ -30,10 +30,18 @@ export class Archive {
   readonly #options: ArchiveOptions;
   readonly #index = new GenomeIndex<Evaluated>();
   readonly #all: Evaluated[] = [];
+  readonly #predict: PredictGenomes;
   #front: Evaluated[] = [];
+  /** Of the front's points: they are looked up millions of times. */
+  #frontMs = new Float64Array(0);
+  #frontAccuracies = new Float64Array(0);
 
   constructor(options: ArchiveOptions) {
     this.#options = options;
+    const { landscape, predictor } = options;
+    this.#predict =
+      predictor.forGenomes?.(landscape) ??
+      ((genomes) => predictor.predict(genomes.map((genome) => candidateOf(landscape, genome))));
   }
 
   /** In the order of their evaluation. */
@@ -54,36 +62,51 @@ export class Archive {
     return this.#front;
   }
 
-  find(genome: Genome): Evaluated | undefined {
-    return this.#index.find(genome);
-  }
-
   /** Best accuracy at a latency of `ms` or less; 0 where nothing is that fast. */
   accuracyAt(ms: number): number {
-    return accuracyAt(this.#front, ms);
+    const latencies = this.#frontMs;
+    let low = 0;
+    let high = latencies.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((latencies[middle] ?? 0) <= ms) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 ? (this.#frontAccuracies[low - 1] ?? 0) : 0;
   }
 
-  /** Evaluates those of the genomes that are new, under the limit and within the bound, in their order. */
-  async evaluate(genomes: Iterable<Genome>): Promise<void> {
-    const { landscape, limitMs } = this.#options;
+  /**
+   * Evaluates those of the genomes that are new, under the limit and within the bound, in their order.
+   * @returns of each genome what is known of it now
+   */
+  async evaluate(genomes: Iterable<Genome>): Promise<(Evaluated | undefined)[]> {
     const fresh: Evaluated[] = [];
     const left = this.remaining;
+    const known: (Evaluated | undefined)[] = [];
     for (const genome of genomes) {
-      if (fresh.length >= left) break;
-      const latencyMs = latencyOf(landscape, genome);
-      if (latencyMs > limitMs) continue;
-      const one: Mutable = { genome, accuracy: Number.NaN, latencyMs };
-      if (this.#index.add(one)) fresh.push(one);
+      const found = this.#index.find(genome);
+      known.push(found ?? (fresh.length < left ? this.#added(genome, fresh) : undefined));
     }
     for (let start = 0; start < fresh.length; start += BATCH) {
       await this.#batch(fresh.slice(start, start + BATCH));
     }
+    return known;
+  }
+
+  #added(genome: Genome, fresh: Evaluated[]): Evaluated | undefined {
+    const { landscape, limitMs } = this.#options;
+    const latencyMs = latencyOf(landscape, genome);
+    if (latencyMs > limitMs) return undefined;
+    const one: Evaluated = { genome, accuracy: Number.NaN, latencyMs };
+    this.#index.add(one);
+    fresh.push(one);
+    return one;
   }
 
   async #batch(list: readonly Mutable[]): Promise<void> {
-    const { landscape, predictor, signal, onBatch } = this.#options;
+    const { predictor, signal, onBatch } = this.#options;
     signal?.throwIfAborted();
-    const accuracies = await predictor.predict(list.map(({ genome }) => candidateOf(landscape, genome)));
+    const accuracies = await this.#predict(list.map(({ genome }) => genome));
     for (const [index, one] of list.entries()) one.accuracy = accuracies[index] ?? Number.NaN;
     const wrong = list.findIndex(({ accuracy }) => !Number.isFinite(accuracy));
     if (wrong >= 0 || accuracies.length !== list.length) {
@@ -95,8 +118,14 @@ export class Archive {
     }
     for (const one of list) this.#all.push(one);
     const better = list.filter(({ accuracy, latencyMs }) => accuracy > this.accuracyAt(latencyMs));
-    if (better.length > 0) this.#front = frontOf([...this.#front, ...better]);
+    if (better.length > 0) this.#setFront(frontOf([...this.#front, ...better]));
     onBatch(this);
+  }
+
+  #setFront(front: Evaluated[]): void {
+    this.#front = front;
+    this.#frontMs = Float64Array.from(front, ({ latencyMs }) => latencyMs);
+    this.#frontAccuracies = Float64Array.from(front, ({ accuracy }) => accuracy);
   }
 }
 
@@ -124,8 +153,4 @@ export function bestUnder<T extends { readonly latencyMs: number }>(
     else high = middle;
   }
   return front[low - 1];
-}
-
-function accuracyAt(front: readonly Evaluated[], ms: number): number {
-  return bestUnder(front, ms)?.accuracy ?? 0;
 }

@@ -1,3 +1,4 @@
+import type { Evaluated } from './archive.ts';
 import { canonicalise, choiceOf, type Genome, type Landscape, latencyOf } from './genome.ts';
 import type { Weights } from './knapsack.ts';
 
@@ -12,6 +13,12 @@ export type Change =
 export interface Neighbour {
   readonly change: Change;
   readonly genome: Genome;
+}
+
+/** A change of a network, and what is known of the network that it gives. */
+export interface Tried {
+  readonly change: Change;
+  readonly result: Evaluated;
 }
 
 /** Accuracy by which the linear model of the whole space errs. */

@@ -1,9 +1,9 @@
 import type { Archive, Evaluated } from './archive.ts';
-import { apply, type Neighbour } from './changes.ts';
+import { apply, type Change, type Tried } from './changes.ts';
 import type { Genome, Landscape } from './genome.ts';
 
 /** Combinations of each size that are kept. */
-const BEAM = 80;
+const BEAM = 20;
 /** Changes of the largest combination. */
 const LARGEST = 5;
 /** Combinations foretold to lie further below the front are not kept. */
@@ -14,7 +14,7 @@ const BITS = 31;
 
 /** A change of known effect; `genes` are those that it touches, as bits. */
 interface Item {
-  readonly neighbour: Neighbour;
+  readonly change: Change;
   readonly genes: number;
   readonly gain: number;
   readonly ms: number;
@@ -37,9 +37,9 @@ export function fewChanges(
   landscape: Landscape,
   archive: Archive,
   elite: Evaluated,
-  around: readonly Neighbour[],
+  around: readonly Tried[],
 ): Genome[] {
-  const items = itemsOf(landscape, archive, elite, around);
+  const items = itemsOf(landscape, elite, around);
   let beam: Combination[] = [
     { last: -1, before: undefined, genes: 0, accuracy: elite.accuracy, ms: elite.latencyMs, gap: 0 },
   ];
@@ -51,21 +51,14 @@ export function fewChanges(
   return genomes;
 }
 
-function itemsOf(
-  landscape: Landscape,
-  archive: Archive,
-  elite: Evaluated,
-  around: readonly Neighbour[],
-): Item[] {
+function itemsOf(landscape: Landscape, elite: Evaluated, around: readonly Tried[]): Item[] {
   const items: Item[] = [];
-  for (const neighbour of around) {
-    if (neighbour.change.kind === 'setting') continue;
-    const found = archive.find(neighbour.genome);
-    if (found === undefined) continue;
-    const gain = found.accuracy - elite.accuracy;
-    const ms = found.latencyMs - elite.latencyMs;
+  for (const { change, result } of around) {
+    if (change.kind === 'setting') continue;
+    const gain = result.accuracy - elite.accuracy;
+    const ms = result.latencyMs - elite.latencyMs;
     if (gain <= 0 && ms >= 0) continue;
-    items.push({ neighbour, genes: genesOf(landscape, neighbour), gain, ms });
+    items.push({ change, genes: genesOf(landscape, change), gain, ms });
   }
   return items;
 }
@@ -74,7 +67,7 @@ function itemsOf(
  * Blocks that a change touches, a change of depth all of its stage's. Blocks of large spaces share bits: their
  * changes are then not combined.
  */
-function genesOf({ perStage }: Landscape, { change }: Neighbour): number {
+function genesOf({ perStage }: Landscape, change: Change): number {
   if (change.kind === 'setting') return 0;
   if (change.kind === 'choice') return 1 << (change.block % BITS);
   const blocks = Array.from({ length: perStage }, (_, depth) => change.stage * perStage + depth);
@@ -111,7 +104,7 @@ function made(
 ): Genome {
   const copy: Genome = genome.slice();
   for (let one: Combination | undefined = combination; one !== undefined; one = one.before) {
-    const change = items[one.last]?.neighbour.change;
+    const change = items[one.last]?.change;
     if (change !== undefined) apply(landscape, copy, change);
   }
   return copy;

@@ -6,38 +6,44 @@ const FIRST_SIZE = 1 << 12;
 
 /** Things by their genomes, each genome once: a map that needs no text of a genome as its key. */
 export class GenomeIndex<T extends { readonly genome: Genome }> {
-  #slots: (T | undefined)[] = Array.from({ length: FIRST_SIZE });
-  #size = 0;
+  readonly #all: T[] = [];
+  /** Open addressing, linear probing: places in the list, from 1; 0 is an empty slot. */
+  #slots = new Int32Array(FIRST_SIZE);
+  /** Of the slots' genomes: most that differ are told apart without a look at them. */
+  #hashes = new Int32Array(FIRST_SIZE);
 
   find(genome: Genome): T | undefined {
-    return this.#slots[this.#slotOf(genome)];
-  }
-
-  /** Adds what has a new genome; says whether it has. */
-  add(one: T): boolean {
-    const slot = this.#slotOf(one.genome);
-    if (this.#slots[slot] !== undefined) return false;
-    this.#slots[slot] = one;
-    this.#size += 1;
-    if (2 * this.#size > this.#slots.length) this.#grow();
-    return true;
-  }
-
-  /** The genome's slot, or the empty one where it belongs: open addressing, linear probing. */
-  #slotOf(genome: Genome): number {
     const mask = this.#slots.length - 1;
-    let slot = hashOf(genome) & mask;
-    for (let one = this.#slots[slot]; one !== undefined && !areEqual(one.genome, genome); ) {
-      slot = (slot + 1) & mask;
-      one = this.#slots[slot];
+    const hash = hashOf(genome);
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const place = this.#slots[slot] ?? 0;
+      if (place === 0) return undefined;
+      if (this.#hashes[slot] !== hash) continue;
+      const one = this.#all[place - 1];
+      if (one !== undefined && areEqual(one.genome, genome)) return one;
     }
-    return slot;
+  }
+
+  /** Adds what has a new genome: the caller has not found it. */
+  add(one: T): void {
+    this.#all.push(one);
+    if (2 * this.#all.length > this.#slots.length) this.#grow();
+    this.#put(hashOf(one.genome), this.#all.length);
+  }
+
+  #put(hash: number, place: number): void {
+    const mask = this.#slots.length - 1;
+    let slot = hash & mask;
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.#slots[slot] = place;
+    this.#hashes[slot] = hash;
   }
 
   #grow(): void {
-    const before = this.#slots;
-    this.#slots = Array.from({ length: 4 * before.length });
-    for (const one of before) if (one !== undefined) this.#slots[this.#slotOf(one.genome)] = one;
+    const [slots, hashes] = [this.#slots, this.#hashes];
+    this.#slots = new Int32Array(4 * slots.length);
+    this.#hashes = new Int32Array(4 * slots.length);
+    for (const [slot, place] of slots.entries()) if (place > 0) this.#put(hashes[slot] ?? 0, place);
   }
 }
 

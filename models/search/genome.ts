@@ -135,11 +135,6 @@ export function canonicalise({ stages, perStage }: Landscape, genome: Genome): G
   return genome;
 }
 
-/** A text that two genomes share exactly if they are equal. */
-export function keyOf(genome: Genome): string {
-  return Buffer.from(genome.buffer, genome.byteOffset, genome.byteLength).toString('utf16le');
-}
-
 /** The candidate that a genome stands for, in its canonical form. */
 export function candidateOf(landscape: Landscape, genome: Genome): Candidate {
   const { settings, choices, stages } = landscape;

@@ -35,6 +35,8 @@ interface Shelf {
 interface Layer {
   readonly value: Float64Array;
   readonly ms: Float64Array;
+  /** Buckets in use: later ones have no state yet. */
+  end: number;
 }
 
 /**
@@ -99,6 +101,7 @@ export class Knapsack {
     state.value.fill(Number.NEGATIVE_INFINITY);
     state.value[0] = 0;
     state.ms[0] = 0;
+    state.end = 1;
     const deepest = depths.at(-1) ?? 0;
     for (let stage = 0; stage < stages; stage += 1) {
       let before = state;
@@ -114,6 +117,7 @@ export class Knapsack {
   /** One more block: every state with every choice that is not both slower and worth less than another. */
   #step(shelf: Shelf, weights: Float64Array, block: number, before: Layer, after: Layer): void {
     after.value.fill(Number.NEGATIVE_INFINITY);
+    after.end = 0;
     const count = this.#landscape.choices.length;
     const entryMs = shelf.entryMs[block] ?? 0;
     let bestWeight = Number.NEGATIVE_INFINITY;
@@ -133,7 +137,7 @@ export class Knapsack {
     after: Layer,
   ): void {
     const row = block * BUCKETS;
-    for (let bucket = 0; bucket < BUCKETS; bucket += 1) {
+    for (let bucket = 0; bucket < before.end; bucket += 1) {
       const value = (before.value[bucket] ?? 0) + weight;
       if (value === Number.NEGATIVE_INFINITY) continue;
       const total = (before.ms[bucket] ?? 0) + ms;
@@ -142,6 +146,7 @@ export class Knapsack {
       if (value <= (after.value[target] ?? 0)) continue;
       after.value[target] = value;
       after.ms[target] = total;
+      if (target >= after.end) after.end = target + 1;
       this.#fromBucket[row + target] = bucket;
       this.#choice[row + target] = choice;
     }
@@ -151,9 +156,11 @@ export class Knapsack {
   #merge(stage: number): void {
     const state = this.#state;
     state.value.fill(Number.NEGATIVE_INFINITY);
+    state.end = 0;
     for (const depth of this.#landscape.depths) {
       const layer = this.#layers[depth - 1] ?? state;
-      for (let bucket = 0; bucket < BUCKETS; bucket += 1) {
+      state.end = Math.max(state.end, layer.end);
+      for (let bucket = 0; bucket < layer.end; bucket += 1) {
         const value = layer.value[bucket] ?? 0;
         if (value <= (state.value[bucket] ?? 0)) continue;
         state.value[bucket] = value;
@@ -182,7 +189,7 @@ export class Knapsack {
 }
 
 function newLayer(): Layer {
-  return { value: new Float64Array(BUCKETS), ms: new Float64Array(BUCKETS) };
+  return { value: new Float64Array(BUCKETS), ms: new Float64Array(BUCKETS), end: 0 };
 }
 
 function shelfOf(landscape: Landscape, setting: number): Shelf {

@@ -1,5 +1,5 @@
-import type { Evaluated } from './archive.ts';
-import { Neighbourhood } from './changes.ts';
+import type { Archive, Evaluated } from './archive.ts';
+import { type Neighbour, Neighbourhood, type Tried } from './changes.ts';
 import { fewChanges } from './few-changes.ts';
 import type { Workshop } from './global-phase.ts';
 import { manyChanges } from './many-changes.ts';
@@ -30,15 +30,31 @@ export async function searchLocally(workshop: Workshop): Promise<void> {
     const elites = elitesOf(workshop, done, sources);
     if (elites.length === 0) return;
     for (const elite of elites) done.add(elite);
-    const looked = elites.map((elite) => ({ elite, around: neighbourhood.of(elite.genome) }));
-    await archive.evaluate(looked.flatMap(({ around }) => around.map(({ genome }) => genome)));
+    const tried = await triedAll(
+      archive,
+      elites.map(({ genome }) => neighbourhood.of(genome)),
+    );
     await archive.evaluate(
-      looked.flatMap(({ elite, around }) => [
-        ...fewChanges(landscape, archive, elite, around),
-        ...manyChanges(workshop, elite, around),
+      elites.flatMap((elite, index) => [
+        ...fewChanges(landscape, archive, elite, tried[index] ?? []),
+        ...manyChanges(workshop, elite, tried[index] ?? []),
       ]),
     );
   }
+}
+
+/** Evaluates the neighbours of several networks at once. */
+async function triedAll(archive: Archive, lists: readonly (readonly Neighbour[])[]): Promise<Tried[][]> {
+  const results = await archive.evaluate(lists.flat().map(({ genome }) => genome));
+  let first = 0;
+  return lists.map((list) => {
+    const start = first;
+    first += list.length;
+    return list.flatMap(({ change }, index) => {
+      const result = results[start + index];
+      return result === undefined ? [] : [{ change, result }];
+    });
+  });
 }
 
 /** Points whose neighbours are looked at next: of the whole front, and of each other source. */

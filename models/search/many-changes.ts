@@ -1,5 +1,5 @@
 import type { Evaluated } from './archive.ts';
-import { type Change, changed, type Neighbour } from './changes.ts';
+import { type Change, changed, type Tried } from './changes.ts';
 import { choiceOf, type Genome, type Landscape, latencyOf } from './genome.ts';
 import type { Workshop } from './global-phase.ts';
 import type { Weights } from './knapsack.ts';
@@ -8,7 +8,7 @@ import { pick } from './random.ts';
 /** Settings that combinations are made for: the most promising ones. */
 const SETTINGS = 3;
 /** Combinations of one elite that are evaluated. */
-const COMBINATIONS = 60;
+const COMBINATIONS = 20;
 /** A combination is worth less than its changes together: so much less for each of them, one of these. */
 const COSTS = [1e-4, 3e-4, 1e-3, 2e-3];
 /** Combinations foretold to lie further below the front are not evaluated. */
@@ -17,7 +17,7 @@ const SLACK = 2e-3;
 const UNKNOWN = -1;
 
 /** The networks that promise most by what an elite's single changes are worth. */
-export function manyChanges(workshop: Workshop, elite: Evaluated, around: readonly Neighbour[]): Genome[] {
+export function manyChanges(workshop: Workshop, elite: Evaluated, around: readonly Tried[]): Genome[] {
   const { landscape, archive, knapsack, limitMs } = workshop;
   const { weights, constant } = worthOf(workshop, elite, around);
   const base = elite.accuracy + constant;
@@ -58,7 +58,7 @@ function settingsOf(
 }
 
 /** The difference that each single change makes to an elite's accuracy, as weights of a knapsack. */
-function worthOf({ landscape, archive, random }: Workshop, elite: Evaluated, around: readonly Neighbour[]) {
+function worthOf({ landscape, random }: Workshop, elite: Evaluated, around: readonly Tried[]) {
   const cost = pick(random, COSTS);
   const { stages, perStage, choices, settings, blocks } = landscape;
   const weights: Weights = {
@@ -75,15 +75,14 @@ function worthOf({ landscape, archive, random }: Workshop, elite: Evaluated, aro
   let constant = 0;
   // What a stage loses with its last blocks is added to all their choices: those must be there before.
   const inOrder = around.toSorted((a, b) => Number(isShallower(a)) - Number(isShallower(b)));
-  for (const { change, genome } of inOrder) {
-    const found = archive.find(genome);
-    if (found === undefined || found === elite) continue;
-    constant += put(landscape, elite.genome, weights, change, found.accuracy - elite.accuracy - cost);
+  for (const { change, result } of inOrder) {
+    if (result === elite) continue;
+    constant += put(landscape, elite.genome, weights, change, result.accuracy - elite.accuracy - cost);
   }
   return { weights, constant };
 }
 
-function isShallower({ change }: Neighbour): boolean {
+function isShallower({ change }: Tried): boolean {
   return change.kind === 'shallower';
 }
 

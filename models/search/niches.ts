@@ -1,4 +1,4 @@
-import { type Evaluated, frontOf } from './archive.ts';
+import { bestUnder, type Evaluated, frontOf } from './archive.ts';
 import type { Landscape } from './genome.ts';
 import type { Workshop } from './global-phase.ts';
 import type { Random } from './random.ts';
@@ -52,7 +52,10 @@ export class Niches {
     const fresh = all.slice(this.#looked).filter((one) => this.#isNear(one));
     this.#looked = all.length;
     for (const niche of this.#niches) {
-      const own = fresh.filter(({ genome }) => genome[niche.gene] === niche.value);
+      const own = fresh.filter(
+        ({ genome, accuracy, latencyMs }) =>
+          genome[niche.gene] === niche.value && accuracy > (bestUnder(niche.front, latencyMs)?.accuracy ?? 0),
+      );
       if (own.length > 0) niche.front = frontOf([...niche.front, ...own]);
     }
   }

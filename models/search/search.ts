@@ -11,7 +11,7 @@ import { searchLocally } from './local-phase.ts';
 import { seededRandom } from './random.ts';
 
 /** Enough to reach the best published results on MIT's space; a search may end earlier. */
-export const DEFAULT_EVALUATIONS = 130_000;
+export const DEFAULT_EVALUATIONS = 90_000;
 export const MAX_EVALUATIONS = 2_000_000;
 
 export interface SearchProgress {
@@ -58,9 +58,10 @@ export interface Front {
 
 /**
  * Finds the best trade-offs of accuracy and latency in one run, for all latencies at once: a linear model of
- * the predictor and exact knapsacks over the latency table propose, the predictor decides, and the front is
- * then refined neighbour by neighbour. A space with no more networks than evaluations is looked through whole. Bounded by `evaluations`, and equal for equal seeds (where the
- * predictor is).
+ * the predictor and knapsacks over the latency table propose, the predictor decides; then networks near the
+ * front are improved by what their single changes, and the best combinations of those, turn out to be worth.
+ * A space with no more networks than evaluations is looked through whole. Bounded by `evaluations`, and equal
+ * for equal seeds (where the predictor is). A predictor's `forGenomes` is used where it has one.
  * @throws AppError `usage` for options out of range; `not-found` for a layer that a table does not have, and
  * where nothing meets the constraints; the signal's reason once it is aborted
  */

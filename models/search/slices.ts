@@ -7,7 +7,7 @@ const PER_PASS = 4;
 /** Points further below the front are not looked at. */
 const SLACK = 1e-2;
 /** A slice keeps its best points only, once it has so many. */
-const MOST = 1_000;
+const MOST = 400;
 const KEPT = 200;
 
 /**

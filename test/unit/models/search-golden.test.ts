@@ -1,10 +1,17 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect } from 'vitest';
+import { parseLatencyTable } from '../../../models/latency/table.ts';
+import { parseSafetensors } from '../../../models/ofa/safetensors.ts';
+import type { AccuracyPredictor } from '../../../models/predictor/accuracy-predictor.ts';
+import { publishedMlp } from '../../../models/predictor/published-mlp.ts';
 import { bestUnder } from '../../../models/search/archive.ts';
-import { publishedFront, recordedBests } from '../../bench/models-search.ts';
-import { testWithReference } from '../../support/reference.ts';
+import { searchFront } from '../../../models/search/search.ts';
+import { publishedFront, publishedSpace, recordedBests } from '../../bench/models-search.ts';
+import { referencePath, testWithReference } from '../../support/reference.ts';
 
 const NARROWED = { ks: [5, 7], e: [4, 6], d: [3, 4], r: [208, 212, 216, 220] };
 const SEEDS = [1, 2, 3];
+const EMPTY = { settings: [], choices: [], stages: 5, perStage: 4 };
 
 /** The best of all recorded runs of the published search at other limits of the GPU table. */
 const OTHER_GPU = [
@@ -47,5 +54,29 @@ describe('a search with the published predictor and table', () => {
       }
     },
     120_000,
+  );
+
+  testWithReference(
+    'dynamic-ofa/acc_predictor.safetensors',
+    'is the same by genomes as by candidates',
+    async () => {
+      const space = publishedSpace();
+      const name = 'latency_jetson_GPU.json';
+      const table = parseLatencyTable(await readFile(referencePath('dynamic-ofa', name), 'utf8'), name);
+      const weights = await readFile(referencePath('dynamic-ofa', 'acc_predictor.safetensors'));
+      for (const continuousResolution of [false, true]) {
+        const fast = await publishedMlp(parseSafetensors(weights, 'predictor'), space, {
+          continuousResolution,
+        });
+        const plain: AccuracyPredictor = { name: fast.name, predict: fast.predict };
+        const front = async (predictor: AccuracyPredictor) =>
+          await searchFront({ space, predictor, latency: { fp32: table }, seed: 4, evaluations: 2_500 });
+        expect(await front(fast)).toEqual(await front(plain));
+        expect(() => fast.forGenomes?.({ ...EMPTY, settings: [{ r: 208, precision: 'int8' }] })).toThrow(
+          'knows fp32 only, not int8',
+        );
+        await fast.close();
+      }
+    },
   );
 });
