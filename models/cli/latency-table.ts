@@ -81,7 +81,7 @@ function addMeasuring(command: Command): Command {
     .option('--pe <name>', 'processing element: cpu, or cuda (also gpu)', 'cpu')
     .addOption(new Option('--precision <name>', 'of the layers').choices(['fp32', 'int8']).default('fp32'))
     .option('--threads <n>', 'threads of ONNX Runtime', '1')
-    .option('--rounds <n>', 'turns of each layer and network', '30')
+    .option('--rounds <n>', 'turns of each layer and network', '120')
     .option('--seed <n>', 'of the random weights and of the networks', '1')
     .option('--frame <HxW>', "size of the frames; default the backbone's own");
 }

@@ -7,6 +7,8 @@ import { type ReadOptions, readClassifier } from '../../../models/import/classif
 import { decodeModel } from '../../../models/import/decode.ts';
 import { wrapClassifier } from '../../../models/import/wrap.ts';
 import { AppError } from '../../../shared/errors.ts';
+import { manifestParser } from '../../../shared/family/manifest.ts';
+import { modelPath } from '../../../shared/family/read.ts';
 import { packageRoot } from '../../../shared/package.ts';
 import { encodeModel, type FloatSpec, floatClassifier } from '../../support/onnx-models.ts';
 
@@ -15,7 +17,15 @@ type Model = ReturnType<typeof floatClassifier>;
 const RGB = { frame: [8, 8], mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2] } as const;
 
 const FAMILY = join(packageRoot(), 'models', 'families', 'fashion-mnist');
-const LEVEL = join(FAMILY, 'blobs', 'de59fc3e7059dda182be659418f6410d1411c941fc9a3615e01428a97c782d16.onnx');
+const LEVEL = levelFile();
+
+/** The model of the bundled family's first level. */
+function levelFile(): string {
+  const manifest = manifestParser()(JSON.parse(readFileSync(join(FAMILY, 'family.json'), 'utf8')), 'family');
+  const [first] = manifest.levels;
+  if (first === undefined) throw new Error('a family has a level');
+  return modelPath(FAMILY, first);
+}
 
 function read(spec: FloatSpec = {}, options: ReadOptions = {}) {
   return readClassifier(encodeModel(floatClassifier(spec)), 'net.onnx', options);

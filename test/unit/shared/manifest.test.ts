@@ -37,13 +37,15 @@ describe('the bundled family', () => {
   test('is whole, and named by the hash of its manifest', async () => {
     const family = await readFamily(BUNDLED);
     expect(family.sha256).toBe(sha256(await readFile(join(BUNDLED, MANIFEST_FILE))));
-    expect(family.manifest.levels.map(({ accuracy }) => accuracy)).toEqual([0.9097, 0.919, 0.9214, 0.9305]);
+    expect(family.manifest.levels.map(({ accuracy }) => accuracy)).toEqual([
+      0.9113, 0.9151, 0.9216, 0.9225, 0.9271,
+    ]);
   });
 
   test('is refused when a model has another size', async () => {
     await expectRefused(async ({ levels: [first] }) => {
       if (first !== undefined) await truncate(modelPath(folder, first), 10);
-    }, /level 0: .* has 10 bytes, the manifest says 998225/);
+    }, /level 0: .* has 10 bytes, the manifest says \d+/);
   });
 
   test('is refused when one byte of a model is another', async () => {
@@ -52,7 +54,7 @@ describe('the bundled family', () => {
       const bytes = await readFile(modelPath(folder, second));
       bytes.writeUInt8(bytes.readUInt8(500) ^ 1, 500);
       await writeFile(modelPath(folder, second), bytes);
-    }, /level 1: .* has SHA-256 [0-9a-f]{64}, the manifest says 064d083e/);
+    }, /level 1: .* has SHA-256 [0-9a-f]{64}, the manifest says [0-9a-f]{64}$/);
   });
 
   test('is refused when a model is missing', async () => {
@@ -103,7 +105,7 @@ describe('a manifest', () => {
       .map((level, index) => ({ ...level, precision: 'int8', latencyMs: 1 + index }));
     expect(parse({ ...manifest, levels }, 'family').levels).toHaveLength(levels.length);
     expect(() => parse({ ...manifest, levels: levels.toReversed() }, 'family')).toThrow(
-      'level 1 has 3 ms, level 0 has 4',
+      /level 1 has 4 ms, level 0 has 5$/,
     );
   });
 
