@@ -10,11 +10,14 @@ import type { Restriction } from '../../models/search/genome.ts';
 import { type Front, searchFront } from '../../models/search/search.ts';
 import { referencePath } from '../support/reference.ts';
 import { type Figure, judged } from './report.ts';
+import { median } from './statistics.ts';
 
 const FOLDER = 'dynamic-ofa';
 const SEED = 1;
 const TIME_BAR_S = 1.5;
 const THREADS = 2;
+/** The time is the median of so many whole searches, the first of them cold: the machine is noisy. */
+const RUNS = 3;
 
 /** The search spaces of the recorded runs. */
 const RESTRICTIONS: Readonly<Record<string, Restriction>> = {
@@ -39,17 +42,24 @@ export async function searchFigures(): Promise<Figure[]> {
   }
   const recorded = await recordedBests();
   const fronts = new Map<string, Front>();
-  let seconds = 0;
+  const secondsOf = new Map<string, number>();
   for (const [name, restrict] of Object.entries(RESTRICTIONS)) {
-    const before = performance.now();
-    fronts.set(name, await publishedFront({ restrict, seed: SEED, threads: THREADS }));
-    if (name === 'full17') seconds = (performance.now() - before) / 1_000;
+    const seconds: number[] = [];
+    for (let run = 0; run < RUNS; run += 1) {
+      const before = performance.now();
+      fronts.set(name, await publishedFront({ restrict, seed: SEED, threads: THREADS }));
+      seconds.push((performance.now() - before) / 1_000);
+    }
+    secondsOf.set(name, median(seconds));
   }
   const gains = recorded.map(({ space, limitMs, accuracy }) => {
     const found = bestUnder(fronts.get(space)?.points ?? [], limitMs)?.accuracy ?? 0;
     return found - accuracy;
   });
-  return [judged({ ...time, value: seconds }), judged({ ...gain, value: Math.min(...gains) })];
+  return [
+    judged({ ...time, value: secondsOf.get('full17') ?? Number.NaN }),
+    judged({ ...gain, value: Math.min(...gains) }),
+  ];
 }
 
 /** The space in which the published runs searched. */
