@@ -11,7 +11,7 @@ import { searchLocally } from './local-phase.ts';
 import { seededRandom } from './random.ts';
 
 /** Enough to reach the best published results on MIT's space; a search may end earlier. */
-export const DEFAULT_EVALUATIONS = 90_000;
+export const DEFAULT_EVALUATIONS = 100_000;
 export const MAX_EVALUATIONS = 2_000_000;
 
 export interface SearchProgress {
