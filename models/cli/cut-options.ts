@@ -159,6 +159,12 @@ async function calibrated(
   return recipe;
 }
 
+/** @throws AppError `usage` where no images to calibrate on are named */
+export function needCalibration({ calibration }: CalibrationFlags): void {
+  if (calibration !== undefined) return;
+  throw new AppError('usage', 'sub-networks need statistics of their own: give images with --calibration');
+}
+
 /**
  * The images that `--calibration` names, as many as asked for; their labels do not matter.
  * @param note is told when there are fewer

@@ -11,12 +11,12 @@ import {
 import { chooseLevels } from '../family/choose.ts';
 import { type FrontFile, frontParser } from '../family/front-file.ts';
 import { labelsOf } from '../family/labels.ts';
-import type { SubNetworkChoice } from '../family/measure.ts';
 import { MAX_LEVELS } from '../family/write.ts';
 import { checkArchitecture, writtenArchitecture } from '../ofa/architecture.ts';
 import type { Backbone } from '../ofa/backbone.ts';
+import type { Candidate } from '../predictor/accuracy-predictor.ts';
 import type { Cli } from './context.ts';
-import { addCalibration, type CalibrationFlags, openCalibration } from './cut-options.ts';
+import { addCalibration, type CalibrationFlags, needCalibration, openCalibration } from './cut-options.ts';
 import {
   addFamilyWriting,
   familyName,
@@ -30,11 +30,9 @@ import {
   addBackbone,
   addExamples,
   type BackboneOptions,
-  datasetOptions,
-  frameShape,
+  labelledOptions,
   loadBackbone,
   loadDataset,
-  loadLabels,
   noteLabelOrder,
   readJson,
 } from './options.ts';
@@ -76,9 +74,7 @@ export function addFamilyBuild(family: Command, cli: Cli): void {
 async function build(cli: Cli, options: BuildOptions, signal: AbortSignal): Promise<void> {
   const name = familyName(options.name);
   const version = await familyTarget(cli, options, signal);
-  if (options.calibration === undefined) {
-    throw new AppError('usage', 'a sub-network needs statistics of its own: give images with --calibration');
-  }
+  needCalibration(options);
   const backbone = await loadBackbone(options);
   const fronts = await Promise.all(options.front.split(',').map((path) => readJson(path, frontParser())));
   const levels = parseCount(options.levels, '--levels');
@@ -120,7 +116,7 @@ function candidatesOf(
   { space }: Backbone,
   options: BuildOptions,
   levels: number,
-): SubNetworkChoice[] {
+): Candidate[] {
   const wanted =
     options.candidates === undefined
       ? CANDIDATES_PER_LEVEL * levels
@@ -143,13 +139,7 @@ async function openData(
   options: BuildOptions,
   signal: AbortSignal,
 ): Promise<Data> {
-  const given = await loadLabels(options.labels, options.backbone);
-  const as = {
-    shape: frameShape(backbone.space, options.frame),
-    ...(given === undefined ? {} : { labels: given }),
-    ...datasetOptions(options),
-    signal,
-  };
+  const as = await labelledOptions(backbone, options, signal);
   const calibration = await openCalibration(backbone, options, options.frame, signal, cli.note);
   const evaluation = await loadDataset(options.data, as);
   noteLabelOrder(cli, evaluation);
@@ -159,7 +149,12 @@ async function openData(
     );
   }
   const selection = options.selectOn === undefined ? evaluation : await loadDataset(options.selectOn, as);
-  return { calibration, selection, evaluation, labels: labelsOf(given, evaluation, backbone.space.classes) };
+  return {
+    calibration,
+    selection,
+    evaluation,
+    labels: labelsOf(as.labels, evaluation, backbone.space.classes),
+  };
 }
 
 function describeCandidate(candidate: MeasuredCandidate) {

@@ -6,6 +6,7 @@ import { AppError } from '../../shared/errors.ts';
 import type { Level } from '../../shared/family/manifest.ts';
 import { isId } from '../../shared/protocol/ids.ts';
 import { formatDurationMs } from '../../shared/units.ts';
+import { spanOf } from '../family/measure.ts';
 import type { ProfileSettings } from '../family/profile.ts';
 import { checkTarget } from '../family/write.ts';
 import { checkProvider, parseProvider } from '../profile/provider.ts';
@@ -110,8 +111,8 @@ export const LEVEL_COLUMNS: readonly Column<LevelRow>[] = [
     align: 'right',
   },
   { head: 'PRECISION', value: ({ precision }) => precision ?? 'fp32' },
-  { head: 'KERNELS', value: ({ architecture }) => spanOf(architecture?.ks) },
-  { head: 'EXPAND', value: ({ architecture }) => spanOf(architecture?.e) },
+  { head: 'KERNELS', value: ({ architecture }) => choicesOf(architecture?.ks) },
+  { head: 'EXPAND', value: ({ architecture }) => choicesOf(architecture?.e) },
   { head: 'DEPTHS', value: ({ architecture }) => architecture?.d.join('') },
   { head: 'R', value: ({ architecture }) => architecture?.r[0], align: 'right' },
   {
@@ -128,8 +129,7 @@ export const LEVEL_COLUMNS: readonly Column<LevelRow>[] = [
   },
 ];
 
-function spanOf(values: readonly number[] | undefined): string | undefined {
-  if (values === undefined || values.length === 0) return undefined;
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  return low === high ? String(low) : `${low}-${high}`;
+/** An imported level has no architecture, and one of an empty architecture no choices. */
+function choicesOf(values: readonly number[] | undefined): string | undefined {
+  return values === undefined || values.length === 0 ? undefined : spanOf(values);
 }

@@ -146,6 +146,30 @@ export async function loadLabels(path: string | undefined, backbone?: string): P
   return parseLabels(new TextDecoder().decode(await readWhole(from, MAX_LABELS_BYTES)), from);
 }
 
+/** What says how a command's labelled images are to be. */
+export interface LabelledFlags extends DataFlags, BackboneOptions {
+  readonly labels?: string;
+  readonly frame?: string;
+}
+
+/**
+ * How labelled images for a backbone are opened: frames of its channels, classes in its order.
+ * @throws AppError as `frameShape`, `loadLabels` and `datasetOptions`
+ */
+export async function labelledOptions(
+  { space }: Backbone,
+  flags: LabelledFlags,
+  signal: AbortSignal,
+): Promise<DatasetOptions> {
+  const labels = await loadLabels(flags.labels, flags.backbone);
+  return {
+    shape: frameShape(space, flags.frame),
+    ...(labels === undefined ? {} : { labels }),
+    ...datasetOptions(flags),
+    signal,
+  };
+}
+
 /** Says so where classes have only the order of their names, which is often not the model's. */
 export function noteLabelOrder(
   { note }: Pick<Cli, 'note'>,

@@ -14,17 +14,15 @@ import {
 } from '../predictor/fitted.ts';
 import { collectSamples, type EvaluatedSample, plannedSamples } from '../samples/collect.ts';
 import type { Cli } from './context.ts';
-import { addCalibration, type CalibrationFlags, openCalibration } from './cut-options.ts';
+import { addCalibration, type CalibrationFlags, needCalibration, openCalibration } from './cut-options.ts';
 import {
   addBackbone,
   addExamples,
   addLabels,
   type BackboneOptions,
-  datasetOptions,
-  frameShape,
+  labelledOptions,
   loadBackbone,
   loadDataset,
-  loadLabels,
   noteLabelOrder,
 } from './options.ts';
 import { checkOutputs, writeOutput } from './output.ts';
@@ -64,19 +62,11 @@ export function addPredictorCommands(program: Command, cli: Cli): void {
 }
 
 async function fitCommand(cli: Cli, options: FitOptions, signal: AbortSignal): Promise<void> {
-  if (options.calibration === undefined) {
-    throw new AppError('usage', 'sub-networks need statistics of their own: give images with --calibration');
-  }
+  needCalibration(options);
   await checkOutputs(options.out);
   const backbone = await loadBackbone(options);
   const calibration = await openCalibration(backbone, options, options.frame, signal, cli.note);
-  const labels = await loadLabels(options.labels, options.backbone);
-  const data = await loadDataset(options.data, {
-    shape: frameShape(backbone.space, options.frame),
-    ...(labels === undefined ? {} : { labels }),
-    ...datasetOptions(options),
-    signal,
-  });
+  const data = await loadDataset(options.data, await labelledOptions(backbone, options, signal));
   noteLabelOrder(cli, data);
   const choices = plannedSamples(backbone.space, {
     counts: {

@@ -6,6 +6,7 @@ import { writtenArchitecture } from '../ofa/architecture.ts';
 import { costOf } from '../ofa/cost.ts';
 import { cutModel } from '../ofa/cut.ts';
 import { INPUT_NAME, OUTPUT_NAME } from '../ofa/graph/input.ts';
+import type { Candidate } from '../predictor/accuracy-predictor.ts';
 import { chooseLevels } from './choose.ts';
 import {
   type Accuracy,
@@ -13,7 +14,6 @@ import {
   type MadeSubNetwork,
   makeSubNetwork,
   nameOf,
-  type SubNetworkChoice,
   type Workshop,
 } from './measure.ts';
 import { type Costs, costsOf, describeHost, type ProfileSettings } from './profile.ts';
@@ -30,7 +30,7 @@ export interface BuildOptions extends Workshop {
   readonly backboneName: string;
   readonly labels: readonly string[];
   /** What a search proposes; more than there will be levels. */
-  readonly candidates: readonly SubNetworkChoice[];
+  readonly candidates: readonly Candidate[];
   /** How many levels the family is to have at most. */
   readonly levels: number;
   /** Labelled images by which the levels are chosen: not those that their accuracy is then stated on. */

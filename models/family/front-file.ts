@@ -2,10 +2,10 @@ import Type, { type Static } from 'typebox';
 import { PrecisionSchema } from '../../shared/family/manifest.ts';
 import { type Parser, parserOf } from '../../shared/schema.ts';
 import { ArchitectureFileSchema, architectureParser, writtenArchitecture } from '../ofa/architecture.ts';
-import type { SubNetworkChoice } from './measure.ts';
+import type { Candidate } from '../predictor/accuracy-predictor.ts';
 
 /** A point of a front: a sub-network with what the search predicts of it. */
-export interface FrontPoint extends SubNetworkChoice {
+export interface FrontPoint extends Candidate {
   readonly latencyMs: number;
   readonly accuracy: number;
 }

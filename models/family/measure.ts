@@ -1,15 +1,15 @@
 import Type from 'typebox';
-import type { Precision } from '../../shared/family/manifest.ts';
 import { sha256 } from '../../shared/files.ts';
 import { parserOf } from '../../shared/schema.ts';
 import { calibratedRecipe } from '../calibrate/recipe.ts';
 import type { Dataset } from '../datasets/dataset.ts';
 import { evaluateModel } from '../evaluate/evaluate.ts';
 import { type Journal, stepKey } from '../journal.ts';
-import { type Architecture, canonicalArchitecture } from '../ofa/architecture.ts';
+import { canonicalArchitecture } from '../ofa/architecture.ts';
 import type { Backbone } from '../ofa/backbone.ts';
 import { QUANTISER_VERSION } from '../ofa/quantise/int8-model.ts';
 import { CUTTER_VERSION, decodeRecipe, encodeRecipe, type Recipe } from '../ofa/recipe.ts';
+import type { Candidate } from '../predictor/accuracy-predictor.ts';
 
 /** What steps of making sub-networks have in common. */
 export interface Workshop {
@@ -24,13 +24,8 @@ export interface Workshop {
   readonly signal?: AbortSignal;
 }
 
-export interface SubNetworkChoice {
-  readonly architecture: Architecture;
-  readonly precision: Precision;
-}
-
 /** A sub-network with its recipe, from which its model is cut. */
-export interface MadeSubNetwork extends SubNetworkChoice {
+export interface MadeSubNetwork extends Candidate {
   readonly recipe: Recipe;
   readonly recipeBytes: Uint8Array;
 }
@@ -38,7 +33,7 @@ export interface MadeSubNetwork extends SubNetworkChoice {
 const parseBase64 = parserOf(Type.String());
 
 /** Calibrates a sub-network; its recipe is the one that will be read back. */
-export async function makeSubNetwork(shop: Workshop, choice: SubNetworkChoice): Promise<MadeSubNetwork> {
+export async function makeSubNetwork(shop: Workshop, choice: Candidate): Promise<MadeSubNetwork> {
   const { backbone, calibration, batchSize, journal } = shop;
   const architecture = canonicalArchitecture(backbone.space, choice.architecture);
   const versions = [CUTTER_VERSION, choice.precision === 'int8' ? QUANTISER_VERSION : 0];
@@ -84,12 +79,14 @@ export async function accuracyOf(
 }
 
 /** A sub-network in a few letters: `k3-7 e3-6 d10 r28 int8`. */
-export function nameOf({ architecture, precision }: SubNetworkChoice): string {
+export function nameOf({ architecture, precision }: Candidate): string {
   const { ks, e, d, r } = architecture;
-  const span = (values: readonly number[]): string => {
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    return low === high ? String(low) : `${low}-${high}`;
-  };
   const layers = d.reduce((sum, depth) => sum + depth, 0);
-  return `k${span(ks)} e${span(e)} d${layers} r${r} ${precision}`;
+  return `k${spanOf(ks)} e${spanOf(e)} d${layers} r${r} ${precision}`;
+}
+
+/** From the least to the greatest of at least one value: `3-7`, or `3` where all are equal. */
+export function spanOf(values: readonly number[]): string {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return low === high ? String(low) : `${low}-${high}`;
 }

@@ -31,7 +31,7 @@ const MAX_ENTRIES = 4_000_000;
 
 /**
  * Looks up every layer that networks of these choices can have.
- * @throws AppError `not-found` naming the first resolution or layer that the table does not have, `invalid`
+ * @throws AppError `invalid` naming the first resolution or layer that the table does not have, and
  * for choices of more different blocks than a search can hold
  */
 export function compileLatency(

@@ -1,5 +1,3 @@
-import { uniformInt } from 'pure-rand/distribution/uniformInt';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError, describeError } from '../../shared/errors.ts';
 import {
@@ -12,6 +10,7 @@ import {
 import type { ProcessingElement } from '../../shared/protocol/window.ts';
 import { INPUT_NAME } from '../ofa/graph/input.ts';
 import { sizeOf } from '../ofa/tensors.ts';
+import { seededRandom } from '../random.ts';
 import type { LayerTime } from './table.ts';
 
 /** A model whose runs are timed: one input `image`, one output. */
@@ -105,9 +104,9 @@ function cannotMeasure(processingElement: ProcessingElement, cause: unknown): Ap
 }
 
 async function takeTurns(probes: readonly Probe[], options: ProbeOptions): Promise<void> {
-  const generator = xoroshiro128plus(options.seed);
+  const random = seededRandom(options.seed);
   for (let round = 0; round < options.rounds; round += 1) {
-    for (const probe of shuffled(probes, (most) => uniformInt(generator, 0, most))) {
+    for (const probe of shuffled(probes, (most) => random.below(most + 1))) {
       await takeTurn(probe, options);
       options.onTurn?.();
     }

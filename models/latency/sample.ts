@@ -1,7 +1,6 @@
-import { uniformInt } from 'pure-rand/distribution/uniformInt';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { type Architecture, canonicalArchitecture } from '../ofa/architecture.ts';
 import { blocksPerStage, type SearchSpace } from '../ofa/space.ts';
+import { pick, seededRandom } from '../random.ts';
 
 /**
  * Architectures of the space at random, in canonical form; the resolutions take turns, so that each has its
@@ -11,11 +10,9 @@ export function sampleArchitectures(
   space: SearchSpace,
   { resolutions, count, seed }: { readonly resolutions: readonly number[]; count: number; seed: number },
 ): Architecture[] {
-  const generator = xoroshiro128plus(seed);
-  const pick = (choices: readonly number[]): number =>
-    choices[uniformInt(generator, 0, choices.length - 1)] ?? Number.NaN;
+  const random = seededRandom(seed);
   const pickEach = (choices: readonly number[], length: number): number[] =>
-    Array.from({ length }, () => pick(choices));
+    Array.from({ length }, () => pick(random, choices));
   const stages = space.stages.length;
   const blocks = stages * blocksPerStage(space);
   return Array.from({ length: count }, (_, index) =>

@@ -1,7 +1,5 @@
+import type { Precision } from '../../shared/family/manifest.ts';
 import type { Architecture } from '../ofa/architecture.ts';
-
-/** What the weights and activations of a network are computed in. */
-export type Precision = 'fp32' | 'int8';
 
 /** A sub-network that could be cut and served. */
 export interface Candidate {

@@ -1,10 +1,11 @@
 import Type, { type Static } from 'typebox';
 import { AppError } from '../../shared/errors.ts';
+import type { Precision } from '../../shared/family/manifest.ts';
 import { type Parser, parserOf } from '../../shared/schema.ts';
 import { type Architecture, checkArchitecture } from '../ofa/architecture.ts';
 import type { SearchSpace } from '../ofa/space.ts';
 import { kendallTau } from '../statistics.ts';
-import type { AccuracyPredictor, Candidate, Precision } from './accuracy-predictor.ts';
+import type { AccuracyPredictor, Candidate } from './accuracy-predictor.ts';
 import { type Cholesky, choleskyOf, solveLower, solveUpper } from './cholesky.ts';
 import { type Feature, featuresOf } from './features.ts';
 

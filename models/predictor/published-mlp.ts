@@ -1,16 +1,11 @@
 import { AppError } from '../../shared/errors.ts';
+import type { Precision } from '../../shared/family/manifest.ts';
 import { createSessionFromBytes, type Session, servingOptions, Tensor } from '../../shared/onnx.ts';
 import type { Architecture } from '../ofa/architecture.ts';
 import { type Checkpoint, toFloat32 } from '../ofa/checkpoint.ts';
 import { GraphBuilder } from '../ofa/onnx/graph.ts';
 import { blocksPerStage, type SearchSpace } from '../ofa/space.ts';
-import type {
-  AccuracyPredictor,
-  Candidate,
-  GenomeCoding,
-  Precision,
-  PredictGenomes,
-} from './accuracy-predictor.ts';
+import type { AccuracyPredictor, Candidate, GenomeCoding, PredictGenomes } from './accuracy-predictor.ts';
 
 /** The space that the published predictor knows, `ofa_mbv3_d234_e346_k357`. */
 const KERNELS = [3, 5, 7];

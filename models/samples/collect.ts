@@ -1,16 +1,11 @@
 import type { Precision } from '../../shared/family/manifest.ts';
 import type { Dataset } from '../datasets/dataset.ts';
-import {
-  accuracyOf,
-  makeSubNetwork,
-  nameOf,
-  type SubNetworkChoice,
-  type Workshop,
-} from '../family/measure.ts';
+import { accuracyOf, makeSubNetwork, nameOf, type Workshop } from '../family/measure.ts';
 import { sampleArchitectures } from '../latency/sample.ts';
 import { type Architecture, extremeArchitecture } from '../ofa/architecture.ts';
 import { cutModel } from '../ofa/cut.ts';
 import type { SearchSpace } from '../ofa/space.ts';
+import type { Candidate } from '../predictor/accuracy-predictor.ts';
 
 /** Which sub-networks are evaluated. */
 export interface SamplePlan {
@@ -20,12 +15,12 @@ export interface SamplePlan {
 }
 
 /** A sub-network with its measured accuracy, 0..1. */
-export interface EvaluatedSample extends SubNetworkChoice {
+export interface EvaluatedSample extends Candidate {
   readonly accuracy: number;
 }
 
 /** The sub-networks of a plan: the smallest and the largest of every resolution, then random ones. */
-export function plannedSamples(space: SearchSpace, { counts, seed }: SamplePlan): SubNetworkChoice[] {
+export function plannedSamples(space: SearchSpace, { counts, seed }: SamplePlan): Candidate[] {
   return (['fp32', 'int8'] as const).flatMap((precision, index) => {
     const count = counts[precision] ?? 0;
     const architectures = architecturesOf(space, count, seed + index);
@@ -53,7 +48,7 @@ function architecturesOf(space: SearchSpace, count: number, seed: number): Archi
  */
 export async function collectSamples(
   shop: Workshop,
-  choices: readonly SubNetworkChoice[],
+  choices: readonly Candidate[],
   evaluation: Dataset,
   onSample: (done: number, what: string) => void,
 ): Promise<EvaluatedSample[]> {

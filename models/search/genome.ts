@@ -1,8 +1,9 @@
 import { AppError } from '../../shared/errors.ts';
+import type { Precision } from '../../shared/family/manifest.ts';
 import { type CompiledChoices, compileLatency } from '../latency/compiled.ts';
 import type { LatencyOptions, LatencyTable } from '../latency/table.ts';
 import { blocksPerStage, type SearchSpace } from '../ofa/space.ts';
-import type { Candidate, Precision } from '../predictor/accuracy-predictor.ts';
+import type { Candidate } from '../predictor/accuracy-predictor.ts';
 
 /** Latency tables, one for each precision that may be chosen. */
 export type LatencyTables = Readonly<Partial<Record<Precision, LatencyTable>>>;
@@ -45,8 +46,8 @@ const MAX_ALLELES = 2_000;
 
 /**
  * Combines space, restriction and tables.
- * @throws AppError `usage` for values that the space does not have, `not-found` for what a table does not
- * have, `invalid` for a space that is too large to be searched
+ * @throws AppError `usage` for values that the space does not have, `invalid` for what a table does
+ * not have and for a space that is too large to be searched
  */
 export function landscapeOf(
   space: SearchSpace,

@@ -1,7 +1,7 @@
+import { pick, type Random } from '../random.ts';
 import type { Archive } from './archive.ts';
 import { canonicalise, type Genome, type Landscape } from './genome.ts';
 import type { Knapsack, Packed, Weights } from './knapsack.ts';
-import { pick, type Random } from './random.ts';
 import { fitSurrogate } from './surrogate.ts';
 
 const RANDOM_GENOMES = 1_500;

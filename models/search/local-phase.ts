@@ -1,10 +1,10 @@
+import { pick } from '../random.ts';
 import type { Archive, Evaluated } from './archive.ts';
 import { type Neighbour, Neighbourhood, type Tried } from './changes.ts';
 import { fewChanges } from './few-changes.ts';
 import type { Workshop } from './global-phase.ts';
 import { manyChanges } from './many-changes.ts';
 import { Niches } from './niches.ts';
-import { pick } from './random.ts';
 import { Slices } from './slices.ts';
 import { fitSurrogate } from './surrogate.ts';
 

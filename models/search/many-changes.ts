@@ -1,9 +1,9 @@
+import { pick } from '../random.ts';
 import type { Evaluated } from './archive.ts';
 import { type Change, changed, type Tried } from './changes.ts';
 import { choiceOf, type Genome, type Landscape, latencyOf } from './genome.ts';
 import type { Workshop } from './global-phase.ts';
 import type { Weights } from './knapsack.ts';
-import { pick } from './random.ts';
 
 /** Settings that combinations are made for: the most promising ones. */
 const SETTINGS = 3;

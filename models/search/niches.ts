@@ -1,7 +1,7 @@
+import type { Random } from '../random.ts';
 import { bestUnder, type Evaluated, frontOf } from './archive.ts';
 import type { Landscape } from './genome.ts';
 import type { Workshop } from './global-phase.ts';
-import type { Random } from './random.ts';
 
 /** Points further below the front are not looked at. */
 const SLACK = 3e-3;

@@ -2,13 +2,13 @@ import { AppError } from '../../shared/errors.ts';
 import type { LatencyOptions } from '../latency/table.ts';
 import type { SearchSpace } from '../ofa/space.ts';
 import type { AccuracyPredictor, Candidate } from '../predictor/accuracy-predictor.ts';
+import { seededRandom } from '../random.ts';
 import { Archive, type Evaluated } from './archive.ts';
 import { everyGenome, networkCount } from './exhaustive.ts';
 import { candidateOf, type LatencyTables, landscapeOf, type Restriction } from './genome.ts';
 import { searchGlobally, type Workshop } from './global-phase.ts';
 import { Knapsack } from './knapsack.ts';
 import { searchLocally } from './local-phase.ts';
-import { seededRandom } from './random.ts';
 
 /** Enough to reach the best published results on MIT's space; a search may end earlier. */
 export const DEFAULT_EVALUATIONS = 100_000;
@@ -62,8 +62,8 @@ export interface Front {
  * front are improved by what their single changes, and the best combinations of those, turn out to be worth.
  * A space with no more networks than evaluations is looked through whole. Bounded by `evaluations`, and equal
  * for equal seeds (where the predictor is). A predictor's `forGenomes` is used where it has one.
- * @throws AppError `usage` for options out of range; `not-found` for a layer that a table does not have, and
- * where nothing meets the constraints; the signal's reason once it is aborted
+ * @throws AppError `usage` for options out of range; `invalid` for a layer that a table does not have;
+ * `not-found` where nothing meets the constraints; the signal's reason once it is aborted
  */
 export async function searchFront(options: SearchOptions): Promise<Front> {
   const { space, predictor, latency, correct = false, seed, restrict, constraints = {} } = options;

@@ -1,8 +1,8 @@
 import { type Cholesky, choleskyOf, solveLower, solveUpper } from '../predictor/cholesky.ts';
+import type { Random } from '../random.ts';
 import type { Archive, Evaluated } from './archive.ts';
 import { choiceOf, type Genome, type Landscape } from './genome.ts';
 import type { Weights } from './knapsack.ts';
-import type { Random } from './random.ts';
 
 /** An accuracy that lies this far below the front counts e times less. */
 const NEARNESS = 0.01;
