@@ -1,5 +1,8 @@
-/** What the power is measured of: a Jetson's module without its carrier board, or processor packages. */
-export type PowerScope = 'module' | 'package';
+/**
+ * What the power is measured of: a Jetson's module without its carrier board, all that the board draws, or
+ * processor packages.
+ */
+export type PowerScope = 'module' | 'board' | 'package';
 
 /** Shows the power of this moment; it is to be read again and again. */
 export interface PowerGauge {

@@ -27,7 +27,9 @@ export async function openRapl(root: string): Promise<EnergyCounter | NoPowerMet
   }
   if (zones.length === 0) return { unavailable: 'there is no RAPL counter' };
   try {
-    return counterOf(await Promise.all(zones.map(openPackage)));
+    const packages: Package[] = [];
+    for (const zone of zones) packages.push(await openPackage(zone));
+    return counterOf(packages);
   } catch (error) {
     return { unavailable: `RAPL: ${describeError(error)}` };
   }

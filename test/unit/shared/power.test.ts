@@ -1,52 +1,18 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { summedRails } from '../../../shared/power/ina3221.ts';
 import type { PowerMeter } from '../../../shared/power/meter.ts';
 import { openPowerMeter } from '../../../shared/power/open.ts';
 import { counted } from '../../../shared/power/rapl.ts';
+import { hwmon, iio, ina238, plant, rapl, type Tree } from '../../support/sysfs.ts';
 import { temporaryFolder } from '../../support/temp.ts';
-
-/** Files by their paths below the root; null makes one that cannot be read (a folder in its place). */
-type Tree = Readonly<Record<string, string | null>>;
-
-async function plant(root: string, tree: Tree): Promise<void> {
-  for (const [path, content] of Object.entries(tree)) {
-    await mkdir(join(root, content === null ? path : dirname(path)), { recursive: true });
-    if (content !== null) await writeFile(join(root, path), `${content}\n`);
-  }
-}
 
 async function opened(root: string): Promise<PowerMeter> {
   const meter = await openPowerMeter(root);
   if ('unavailable' in meter) throw new Error(meter.unavailable);
   return meter;
-}
-
-/** A chip as JetPack 4 shows it. */
-function iio(device: string, rails: Readonly<Record<string, string>>): Tree {
-  const folder = `bus/i2c/devices/${device}`;
-  const files = Object.entries(rails).flatMap(([label, milliwatts], index) => [
-    [`${folder}/iio:device0/rail_name_${index}`, label],
-    [`${folder}/iio:device0/in_power${index}_input`, milliwatts],
-  ]);
-  return { [`${folder}/name`]: 'ina3221x', ...Object.fromEntries(files) };
-}
-
-/** A chip as JetPack 5 and later show it: millivolts and milliamperes of each rail, from channel 1. */
-function hwmon(
-  device: string,
-  index: number,
-  rails: readonly (readonly [label: string, mv: string | null, ma: string | null])[],
-): Tree {
-  const folder = `bus/i2c/devices/${device}`;
-  const files = rails.flatMap(([label, mv, ma], place) => [
-    [`${folder}/hwmon/hwmon${index}/in${place + 1}_label`, label],
-    [`${folder}/hwmon/hwmon${index}/in${place + 1}_input`, mv],
-    [`${folder}/hwmon/hwmon${index}/curr${place + 1}_input`, ma],
-  ]);
-  return { [`${folder}/name`]: 'ina3221', ...Object.fromEntries(files) };
 }
 
 const NANO = iio('6-0040', { POM_5V_IN: '2100', POM_5V_GPU: '40', POM_5V_CPU: '700' });
@@ -81,6 +47,12 @@ const AGX_ORIN = {
   ]),
   'bus/i2c/devices/0-0050/name': '24c02',
 };
+
+const THOR_MODULE = hwmon('2-0040', 3, [
+  ['VDD_GPU', '20000', '300'],
+  ['VDD_CPU_SOC_MSS', '20000', '200'],
+  ['VIN_SYS_5V0', '5000', '1000'],
+]);
 
 describe('a Jetson', () => {
   test.each<[string, Tree, string, number]>([
@@ -117,7 +89,7 @@ describe('a Jetson', () => {
       ]),
     });
     expect(await openPowerMeter(root.path)).toEqual({
-      unavailable: expect.stringMatching(/^INA3221 VDD_GPU_SOC \+ VDD_CPU_CV: .*in2_input: cannot be read/),
+      unavailable: expect.stringMatching(/INA3221 VDD_GPU_SOC \+ VDD_CPU_CV: .*in2_input: cannot be read/),
     });
   });
 
@@ -130,6 +102,36 @@ describe('a Jetson', () => {
     await expect(meter.readW()).rejects.toMatchObject({ code: 'system' });
   });
 
+  it('tells the power of the whole board where it has an INA238', async () => {
+    await using root = await temporaryFolder();
+    await plant(root.path, { ...THOR_MODULE, ...ina238('2-0044', 5, '28906000') });
+    const meter = await opened(root.path);
+    expect(meter).toMatchObject({ kind: 'power', source: 'INA238 VIN', scope: 'board' });
+    if (meter.kind === 'power') expect(await meter.readW()).toBeCloseTo(28.906, 9);
+  });
+
+  it.each<[string, Tree]>([
+    ['measures another rail', ina238('2-0044', 5, '1000000', 'VDD_FAN')],
+    ['cannot be read', ina238('2-0044', 5, null, 'VIN')],
+    ['is one of two', { ...ina238('2-0044', 5, '1000000'), ...ina238('2-0045', 6, '2000000') }],
+  ])('tells the power of its module where the INA238 %s', async (_case, tree) => {
+    await using root = await temporaryFolder();
+    await plant(root.path, { ...THOR_MODULE, ...tree });
+    expect(await opened(root.path)).toMatchObject({
+      source: 'INA3221 VDD_GPU + VDD_CPU_SOC_MSS + VIN_SYS_5V0',
+      scope: 'module',
+    });
+  });
+
+  it('reads no more than a file of sysfs may hold', async () => {
+    await using root = await temporaryFolder();
+    await plant(root.path, ORIN_NANO);
+    const current = join(root.path, 'bus/i2c/devices/1-0040/hwmon/hwmon3/curr1_input');
+    await rm(current);
+    await symlink('/dev/zero', current);
+    expect(await openPowerMeter(root.path)).toEqual({ unavailable: expect.stringContaining('curr1_input') });
+  });
+
   test('rails that are parts of another one do not count twice', () => {
     const labels = (...names: string[]) =>
       summedRails(names.map((label) => ({ label }))).map((rail) => rail.label);
@@ -140,12 +142,6 @@ describe('a Jetson', () => {
 });
 
 describe('an x86 processor', () => {
-  const zone = (name: string, index: number, uj: string | null): Tree => ({
-    [`class/powercap/intel-rapl:${index}/name`]: name,
-    [`class/powercap/intel-rapl:${index}/energy_uj`]: uj,
-    [`class/powercap/intel-rapl:${index}/max_energy_range_uj`]: '1000000',
-  });
-
   it('counts the energy of its packages, also when a counter begins again', async () => {
     await using root = await temporaryFolder();
     const parts = {
@@ -153,30 +149,33 @@ describe('an x86 processor', () => {
       'class/powercap/intel-rapl:0:0/energy_uj': '5',
     };
     await plant(root.path, {
-      ...zone('package-0', 0, '900000'),
-      ...zone('package-1', 1, '0'),
-      ...zone('psys', 2, '7'),
+      ...rapl('package-0', 0, '900000'),
+      ...rapl('package-1', 1, '0'),
+      ...rapl('psys', 2, '7'),
       ...parts,
     });
     const meter = await opened(root.path);
     expect(meter).toMatchObject({ kind: 'energy', source: 'RAPL, 2 packages', scope: 'package' });
     if (meter.kind !== 'energy') return;
     expect(await meter.readJ()).toBe(0);
-    await plant(root.path, { ...zone('package-0', 0, '100000'), ...zone('package-1', 1, '50000') });
+    await plant(root.path, { ...rapl('package-0', 0, '100000'), ...rapl('package-1', 1, '50000') });
     expect(await meter.readJ()).toBeCloseTo(0.25, 9);
-    await plant(root.path, zone('package-0', 0, '300000'));
+    await plant(root.path, rapl('package-0', 0, '300000'));
     expect(await meter.readJ()).toBeCloseTo(0.45, 9);
   });
 
   it('says why it tells nothing', async () => {
     await using root = await temporaryFolder();
-    const none = 'there is no INA3221 sensor with a named rail; ';
-    expect(await openPowerMeter(root.path)).toEqual({ unavailable: `${none}there is no RAPL counter` });
-    await plant(root.path, zone('package-0', 0, null));
+    expect(await openPowerMeter(root.path)).toEqual({
+      unavailable:
+        'there is no INA238 sensor of VIN; there is no INA3221 sensor with a named rail; ' +
+        'there is no RAPL counter; there is no power sensor of hwmon',
+    });
+    await plant(root.path, rapl('package-0', 0, null));
     expect(await openPowerMeter(root.path)).toEqual({
       unavailable: expect.stringMatching(/RAPL: .*energy_uj: cannot be read/),
     });
-    await plant(root.path, zone('package-0', 3, 'many'));
+    await plant(root.path, rapl('package-0', 3, 'many'));
     expect(await openPowerMeter(root.path)).toEqual({ unavailable: expect.stringContaining('RAPL: ') });
   });
 
@@ -194,5 +193,55 @@ describe('an x86 processor', () => {
         expect(total).toBe(steps.reduce((sum, step) => sum + step, 0));
       }),
     );
+  });
+});
+
+describe('another machine', () => {
+  const chip = (index: number, name: string, files: Tree): Tree => ({
+    [`class/hwmon/hwmon${index}/name`]: name,
+    ...Object.fromEntries(
+      Object.entries(files).map(([file, content]) => [`class/hwmon/hwmon${index}/${file}`, content]),
+    ),
+  });
+
+  it.each<[string, Tree, string, string, number]>([
+    [
+      'its power meter, whatever its index and what else there is',
+      {
+        ...chip(0, 'ina226', { power1_input: '5' }),
+        ...chip(7, 'power_meter', { power1_average: '91000000' }),
+      },
+      'hwmon power_meter',
+      'board',
+      91,
+    ],
+    [
+      'what is drawn now rather than the average',
+      chip(1, 'ina2xx', { power1_average: '1000000', power1_input: '4500000' }),
+      'hwmon ina2xx',
+      'board',
+      4.5,
+    ],
+    ['its processor', chip(2, 'zenpower', { power1_input: '30000000' }), 'hwmon zenpower', 'package', 30],
+  ])('tells the power of %s', async (_case, tree, source, scope, watts) => {
+    await using root = await temporaryFolder();
+    await plant(root.path, tree);
+    const meter = await opened(root.path);
+    expect(meter).toMatchObject({ kind: 'power', source, scope });
+    if (meter.kind === 'power') expect(await meter.readW()).toBeCloseTo(watts, 9);
+  });
+
+  it.each<[string, Tree, RegExp]>([
+    ['a graphics card', chip(0, 'amdgpu', { power1_average: '9000000' }), /no power sensor of hwmon$/],
+    [
+      'one of several rails',
+      { ...chip(0, 'ina226', { power1_input: '1' }), ...chip(1, 'ina219', { power1_input: '2' }) },
+      /hwmon has 2 power sensors \(ina226, ina219\), expected one$/,
+    ],
+    ['a sensor that fails', chip(0, 'ina226', { power1_input: null }), /hwmon ina226: .*cannot be read/],
+  ])('does not take %s for the whole', async (_case, tree, reason) => {
+    await using root = await temporaryFolder();
+    await plant(root.path, tree);
+    expect(await openPowerMeter(root.path)).toEqual({ unavailable: expect.stringMatching(reason) });
   });
 });
