@@ -1,42 +1,43 @@
-import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError, describeError, invariant } from '../../shared/errors.ts';
-import { siblingModule } from '../../shared/package.ts';
 import {
-  type FromWorker,
-  type LevelSpec,
-  type ModelSet,
+  type Answer,
+  commandOf,
   nameOfPoint,
-  ringBytes,
-  ringOver,
-  type SharedRing,
+  type PointSpec,
   type Slot,
-  STOP,
   type TensorSpec,
-  type WorkerSetup,
 } from './protocol.ts';
+import { InferenceThread } from './thread.ts';
 
 /** Runs that may be under way or waiting at once. A frame that waits longer than a few runs is stale. */
 const DEFAULT_SLOTS = 4;
 
-/** The worker's counter of finished runs starts again here. */
-const COUNTER_SIZE = 2 ** 32;
+/** A load takes milliseconds, seconds where the disk is slow and the memory full; this long it hangs. */
+const LOAD_TIMEOUT_MS = 60_000;
 
 export interface EngineOptions {
-  /** What is held ready; `run` takes an index into this list. */
-  readonly points: readonly LevelSpec[];
+  /** What can be held ready; `run` takes an index into this list. */
+  readonly points: readonly PointSpec[];
   readonly input: TensorSpec;
   readonly output: TensorSpec;
-  /** Intra-op threads of each session, default 1. */
-  readonly threads?: number;
   /** Runs under way or waiting at once, default 4; one more is refused. */
   readonly slots?: number;
   /** A run that takes longer hangs. */
   readonly runTimeoutMs: number;
   readonly clock: Clock;
+  /** Points to load before the engine is handed out, in this order; default all. */
+  readonly warm?: readonly number[];
   /**
-   * Called once when the engine can serve no more: a run hangs, or the worker died. A hung native run
-   * cannot be stopped, and exiting during it aborts: end the process with SIGKILL.
+   * Told of each point of `warm` that cannot be loaded: a broken model, a provider that is not there. The
+   * others serve without it. Without this function it fails the start.
+   */
+  readonly onUnusable?: (point: number, error: AppError) => void;
+  /** Told of each point that serves its portable model because its lean one cannot be loaded. */
+  readonly onFallback?: (point: number, error: AppError) => void;
+  /**
+   * Called once when the engine can serve no more: a run or a load hangs, or the worker died. A hung native
+   * call cannot be stopped, and exiting during it aborts: end the process with SIGKILL.
    */
   readonly onFatal: (error: AppError) => void;
 }
@@ -55,10 +56,20 @@ export interface Engine extends AsyncDisposable {
   /**
    * Runs one frame through a point, after the runs that were asked for earlier. The frame is copied before
    * this returns.
-   * @throws AppError `conflict` when every slot is taken, `invalid` for a frame of another size, `timeout`
-   * when the run hangs, `system` when it fails or the engine is closed or dead
+   * @throws AppError `conflict` when every slot is taken or the point is not warm, `invalid` for a frame of
+   * another size, `timeout` when the run hangs, `system` when it fails or the engine is closed or dead
    */
   run(pointIndex: number, frame: Uint8Array): Promise<Inference>;
+  /**
+   * Loads a point and runs it once. It begins when no run is under way or waiting, and blocks the worker for
+   * 3 to 50 ms: a frame that comes meanwhile waits for it.
+   * @throws AppError `invalid` when its model cannot be used: the other points go on
+   */
+  load(pointIndex: number): Promise<void>;
+  /** Gives up what a point holds. From the call on it is not warm; runs that were asked for before still run. */
+  unload(pointIndex: number): Promise<void>;
+  /** Whether `run` takes this point. */
+  isWarm(pointIndex: number): boolean;
   /**
    * Lets the runs under way finish, then ends the worker. Repeated calls share one closing.
    * @throws AppError `timeout` when the worker hangs: end the process with SIGKILL, `exit` would abort
@@ -67,86 +78,114 @@ export interface Engine extends AsyncDisposable {
 }
 
 /**
- * Starts the worker and waits until every point is loaded, checked and warm.
- * @throws AppError `invalid` naming level and file when a model cannot be used; no worker is left then
+ * Starts the worker and waits until every point of `warm` is loaded, checked and warm.
+ * @throws AppError `invalid` naming level and file when a model cannot be used, or with `onUnusable` when none
+ * can; no worker is left then. `timeout` when a load hangs: end the process with SIGKILL
  */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const engine = new WorkerEngine(options);
   try {
-    await engine.ready;
+    await engine.start();
   } catch (error) {
-    await engine.close();
+    // What hangs cannot be closed either; the first error says more.
+    await engine.close().catch(() => undefined);
     throw error;
   }
   return engine;
 }
 
-interface PendingRun {
-  readonly sequence: number;
+/** A load or unload that waits for the worker to have no run. */
+interface Chore {
+  readonly deed: 'load' | 'unload';
   readonly point: number;
-  readonly arrivedMs: number;
-  /** When the run before it was answered, or its arrival. */
-  startedMs: number;
-  readonly result: PromiseWithResolvers<Inference>;
+  readonly result: PromiseWithResolvers<void>;
 }
 
 class WorkerEngine implements Engine {
   readonly #options: EngineOptions;
-  readonly #ring: SharedRing;
-  readonly #worker: Worker;
-  /** First in, first out: a run's slot is its sequence number modulo the number of slots. */
-  readonly #pending: PendingRun[] = [];
-  readonly #ready = Promise.withResolvers<void>();
-  readonly #stopped = Promise.withResolvers<void>();
-  readonly #closed = new AbortController();
-  #sequence = 0;
+  readonly #slots: number;
+  readonly #thread: InferenceThread;
+  readonly #warm = new Set<number>();
+  /** Waiting; the one that the worker has is not among them. */
+  readonly #chores: Chore[] = [];
+  /** The last chore of each point, done or not. */
+  readonly #lastChore = new Map<number, Chore>();
+  #busyWith: Chore | undefined;
   #starting = true;
-  #watching = false;
-  #fault: AppError | undefined;
-  #closing: Promise<void> | undefined;
+  #closing = false;
 
   constructor(options: EngineOptions) {
-    const { points, input, output, threads = 1, slots = DEFAULT_SLOTS } = options;
-    const models: ModelSet = { points, input, output, threads };
-    const setup: WorkerSetup = { models, slots, memory: new SharedArrayBuffer(ringBytes(models, slots)) };
+    const { points, input, output, slots = DEFAULT_SLOTS, clock, runTimeoutMs } = options;
     this.#options = options;
-    this.#ring = ringOver(setup);
-    this.#worker = new Worker(siblingModule(import.meta.url, 'worker'), {
-      name: 'inference',
-      workerData: setup,
-    });
-    this.#worker.on('message', (message: FromWorker) => this.#receive(message));
-    this.#worker.on('error', (cause) => {
-      this.#fail(new AppError('system', `the inference worker died: ${describeError(cause)}`, { cause }));
-    });
-    this.#worker.on('exit', (code) => {
-      this.#stopped.resolve();
-      if (this.#closing === undefined || this.#pending.length > 0) {
-        this.#fail(new AppError('system', `the inference worker ended by itself with exit code ${code}`));
-      }
+    this.#slots = slots;
+    this.#thread = new InferenceThread({
+      models: { points, input, output },
+      slots,
+      clock,
+      leastBoundMs: runTimeoutMs,
+      onFault: (error) => this.#fail(error),
     });
   }
 
-  get ready(): Promise<void> {
-    return this.#ready.promise;
+  async start(): Promise<void> {
+    const { points, warm = [...points.keys()], onUnusable } = this.#options;
+    const unusable: AppError[] = [];
+    for (const point of warm) {
+      try {
+        await this.load(point);
+      } catch (error) {
+        const isOfThePoint = error instanceof AppError && error.code === 'invalid';
+        if (onUnusable === undefined || !isOfThePoint) throw error;
+        unusable.push(error);
+        onUnusable(point, error);
+      }
+    }
+    const [first] = unusable;
+    if (first !== undefined && this.#warm.size === 0) {
+      throw new AppError('invalid', `no point can be used: ${describeError(first)}`, { cause: first });
+    }
+    this.#starting = false;
   }
 
   async run(pointIndex: number, frame: Uint8Array): Promise<Inference> {
     this.#admit(pointIndex, frame);
-    const arrivedMs = this.#options.clock.monoMs();
-    const sequence = this.#sequence;
-    this.#sequence += 1;
-    this.#slotOf(sequence).frame.set(frame);
-    this.#command(sequence, pointIndex);
+    const { clock, runTimeoutMs } = this.#options;
+    const arrivedMs = clock.monoMs();
     const result = Promise.withResolvers<Inference>();
-    this.#pending.push({ sequence, point: pointIndex, arrivedMs, startedMs: arrivedMs, result });
-    if (!this.#watching) void this.#watch();
+    const done = (answer: Answer, { logits }: Slot): void => {
+      if (typeof answer === 'number') {
+        result.resolve({ logits: logits.slice(), runMs: answer, totalMs: clock.monoMs() - arrivedMs });
+      } else {
+        result.reject(this.#failureOf(pointIndex, answer));
+      }
+      this.#nextChore();
+    };
+    const command = commandOf('run', pointIndex);
+    const name = (): string => this.#nameOf(pointIndex);
+    this.#thread.give({ command, boundMs: runTimeoutMs, name, done, failed: result.reject }, frame);
     return await result.promise;
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#shutDown();
-    return this.#closing;
+  async load(pointIndex: number): Promise<void> {
+    const last = this.#lastChore.get(pointIndex);
+    await (last?.deed === 'load' ? last : this.#addChore('load', pointIndex)).result.promise;
+  }
+
+  async unload(pointIndex: number): Promise<void> {
+    this.#warm.delete(pointIndex);
+    const last = this.#lastChore.get(pointIndex);
+    if (last === undefined) return;
+    await (last.deed === 'unload' ? last : this.#addChore('unload', pointIndex)).result.promise;
+  }
+
+  isWarm(pointIndex: number): boolean {
+    return this.#warm.has(pointIndex);
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    for (const { result } of this.#chores.splice(0)) result.reject(closed());
+    await this.#thread.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -154,125 +193,90 @@ class WorkerEngine implements Engine {
   }
 
   #admit(pointIndex: number, frame: Uint8Array): void {
-    if (this.#fault !== undefined) throw this.#fault;
-    if (this.#closing !== undefined)
-      throw new AppError('system', 'the engine is closed and takes no more frames');
-    invariant(this.#options.points[pointIndex] !== undefined, `the engine has a point ${pointIndex}`);
-    const { slots } = this.#ring;
-    const bytes = slots[0]?.frame.length;
+    this.#checkOpen(pointIndex);
+    const bytes = this.#thread.frameBytes;
     if (frame.length !== bytes) {
       throw new AppError('invalid', `a frame of ${frame.length} bytes, the family takes ${bytes}`);
     }
-    if (this.#pending.length >= slots.length) {
-      throw new AppError('conflict', `all ${slots.length} slots of the engine are taken: offer fewer frames`);
+    if (!this.#warm.has(pointIndex)) {
+      throw new AppError('conflict', `${this.#nameOf(pointIndex)} is not warm: load it before it runs`);
+    }
+    // A chore that the worker has takes no slot.
+    const runs = this.#thread.pending - (this.#busyWith === undefined ? 0 : 1);
+    if (runs >= this.#slots) {
+      throw new AppError('conflict', `all ${this.#slots} slots of the engine are taken: offer fewer frames`);
     }
   }
 
-  /** The worker counts in the same way. */
-  #slotOf(sequence: number): Slot {
-    const slot = this.#ring.slots[sequence % this.#ring.slots.length];
-    invariant(slot !== undefined, 'every run has a slot');
-    return slot;
+  #checkOpen(pointIndex: number): void {
+    if (this.#thread.fault !== undefined) throw this.#thread.fault;
+    if (this.#closing) throw closed();
+    invariant(this.#options.points[pointIndex] !== undefined, `the engine has a point ${pointIndex}`);
   }
 
-  #receive(message: FromWorker): void {
-    if (typeof message === 'number') {
-      const run = this.#takeOldest();
-      if (run !== undefined) this.#resolve(run, message);
-      return;
+  #addChore(deed: Chore['deed'], point: number): Chore {
+    this.#checkOpen(point);
+    const chore: Chore = { deed, point, result: Promise.withResolvers() };
+    // Who asked is told; that the promise is looked at again later must not matter.
+    chore.result.promise.catch(() => undefined);
+    this.#lastChore.set(point, chore);
+    this.#chores.push(chore);
+    this.#nextChore();
+    return chore;
+  }
+
+  /** Gives the worker a chore if it has nothing to do: runs go before. */
+  #nextChore(): void {
+    if (this.#thread.pending > 0 || this.#closing) return;
+    const chore = this.#chores.shift();
+    if (chore === undefined) return;
+    this.#busyWith = chore;
+    const { deed, point, result } = chore;
+    this.#thread.give({
+      command: commandOf(deed, point),
+      boundMs: Math.max(LOAD_TIMEOUT_MS, this.#options.runTimeoutMs),
+      name: () => `${this.#nameOf(point)}: its ${deed}`,
+      done: (answer) => this.#choreDone(chore, answer),
+      failed: result.reject,
+    });
+  }
+
+  #choreDone(chore: Chore, answer: Answer): void {
+    const { point, result } = chore;
+    this.#busyWith = undefined;
+    if (typeof answer === 'object' && answer.kind === 'failed') {
+      if (this.#lastChore.get(point) === chore) this.#lastChore.delete(point);
+      result.reject(new AppError('invalid', answer.message));
+    } else {
+      // It may have been asked to be unloaded meanwhile.
+      if (chore.deed === 'load' && this.#lastChore.get(point) === chore) this.#warm.add(point);
+      this.#tellFallback(point, answer);
+      result.resolve();
     }
-    switch (message.kind) {
-      case 'failed': {
-        const run = this.#takeOldest();
-        run?.result.reject(
-          new AppError('system', `${this.#nameOf(run)}: its run failed: ${message.message}`),
-        );
-        break;
-      }
-      case 'ready':
-        this.#starting = false;
-        this.#ready.resolve();
-        break;
-      case 'refused':
-        this.#fail(new AppError('invalid', message.message));
-        break;
-      case 'stopped':
-        this.#stopped.resolve();
-    }
+    this.#nextChore();
   }
 
-  /** The run that is answered now, if it was not given up, and lets the next one's time begin. */
-  #takeOldest(): PendingRun | undefined {
-    const run = this.#pending.shift();
-    const next = this.#pending[0];
-    if (next !== undefined) next.startedMs = this.#options.clock.monoMs();
-    return run;
+  #tellFallback(point: number, answer: Answer): void {
+    if (typeof answer !== 'object' || answer.kind !== 'loaded' || answer.fallback === undefined) return;
+    this.#options.onFallback?.(point, new AppError('invalid', answer.fallback));
   }
 
-  #resolve({ sequence, arrivedMs, result }: PendingRun, runMs: number): void {
-    const logits = this.#slotOf(sequence).logits.slice();
-    result.resolve({ logits, runMs, totalMs: this.#options.clock.monoMs() - arrivedMs });
+  #failureOf(point: number, answer: Exclude<Answer, number>): AppError {
+    const why = answer.kind === 'failed' ? answer.message : `answered "${answer.kind}"`;
+    return new AppError('system', `${this.#nameOf(point)}: its run failed: ${why}`);
   }
 
-  /** One sleeper for all runs, not a timer for each: it wakes when the oldest run would be overdue. */
-  async #watch(): Promise<void> {
-    const { clock, runTimeoutMs } = this.#options;
-    this.#watching = true;
-    try {
-      for (let head = this.#pending[0]; head !== undefined; head = this.#pending[0]) {
-        const leftMs = head.startedMs + runTimeoutMs - clock.monoMs();
-        if (leftMs <= 0 && !this.#isFinished(head)) {
-          this.#fail(
-            new AppError('timeout', `${this.#nameOf(head)}: no answer within ${runTimeoutMs} ms: it hangs`),
-          );
-          return;
-        }
-        await clock.sleep(Math.max(leftMs, 1), this.#closed.signal);
-      }
-    } catch (error) {
-      if (!this.#closed.signal.aborted) throw error;
-    } finally {
-      this.#watching = false;
-    }
-  }
-
-  /** Whether only the answer is still on its way, because this thread was busy itself. */
-  #isFinished(run: PendingRun): boolean {
-    return Atomics.load(this.#ring.finished, 0) !== run.sequence % COUNTER_SIZE;
-  }
-
-  #nameOf({ point }: PendingRun): string {
+  #nameOf(point: number): string {
     const spec = this.#options.points[point];
     return spec === undefined ? `point ${point}` : nameOfPoint(spec);
   }
 
   #fail(error: AppError): void {
-    if (this.#fault !== undefined) return;
-    this.#fault = error;
-    for (const run of this.#pending.splice(0)) run.result.reject(error);
-    if (this.#starting) this.#ready.reject(error);
-    else this.#options.onFatal(error);
+    for (const { result } of this.#chores.splice(0)) result.reject(error);
+    if (!this.#starting) this.#options.onFatal(error);
   }
+}
 
-  async #shutDown(): Promise<void> {
-    const { clock, runTimeoutMs } = this.#options;
-    this.#command(this.#sequence, STOP);
-    const boundMs = runTimeoutMs * (this.#pending.length + 1);
-    const bound = clock.sleep(boundMs, this.#closed.signal).then(() => {
-      throw new AppError('timeout', `the inference worker did not stop within ${boundMs} ms: it hangs`);
-    });
-    try {
-      await Promise.race([this.#stopped.promise, bound]);
-    } finally {
-      this.#closed.abort();
-    }
-    await this.#worker.terminate();
-  }
-
-  #command(sequence: number, command: number): void {
-    const { commands, given } = this.#ring;
-    commands[sequence % commands.length] = command;
-    Atomics.add(given, 0, 1);
-    Atomics.notify(given, 0);
-  }
+function closed(): AppError {
+  return new AppError('system', 'the engine is closed and takes no more frames');
 }

@@ -2,17 +2,16 @@
  * The process in which a family is tried. It loads and runs one model after the other, says which one it
  * turns to, and ends; a crash or a hang tells its parent as much as an error does.
  */
-import { AppError, describeError, invariant } from '../../shared/errors.ts';
+
+import { AppError, describeError } from '../../shared/errors.ts';
+import { noise } from '../../shared/images/noise.ts';
+import { sayToParent, serveParent } from '../../shared/native-child-side.ts';
 import { type Session, Tensor } from '../../shared/onnx.ts';
-import { elementsOf, type LevelSpec, type ModelSet, nameOfPoint } from './protocol.ts';
+import { elementsOf, type ModelSet, nameOfPoint, type PointSpec } from './protocol.ts';
 import type { FromQualifier } from './qualify.ts';
 import { openPoint } from './session.ts';
 
-process.once('message', (models: ModelSet) => {
-  void report(models);
-});
-// The parent is gone: nobody waits for the verdict.
-process.once('disconnect', () => process.exit(0));
+serveParent<ModelSet>(report);
 
 async function report(models: ModelSet): Promise<void> {
   try {
@@ -27,16 +26,12 @@ async function report(models: ModelSet): Promise<void> {
   process.disconnect();
 }
 
-/** Resolves when the message has been handed to the system: a crash right after does not swallow it. */
 function tell(message: FromQualifier): Promise<void> {
-  return new Promise((resolve, reject) => {
-    invariant(process.send, 'the qualifier is started as a child process');
-    process.send(message, undefined, {}, (error) => (error === null ? resolve() : reject(error)));
-  });
+  return sayToParent(message);
 }
 
-async function tryPoint(point: LevelSpec, models: ModelSet): Promise<void> {
-  const session = await openPoint(point, models);
+async function tryPoint(point: PointSpec, models: ModelSet): Promise<void> {
+  const { session } = await openPoint(point, models);
   const size = elementsOf(models.input);
   for (const [frame, pixels] of Object.entries({ zeros: new Uint8Array(size), noise: noise(size) })) {
     const problem = await problemOf(session, pixels, models);
@@ -65,13 +60,4 @@ async function problemOf(
   if (!(data instanceof Float32Array) || data.length !== classes)
     return `did not give ${classes} float32 values`;
   return data.every(Number.isFinite) ? undefined : 'gave a value that is not finite';
-}
-
-/** The same noise every time, so that a verdict can be repeated. */
-function noise(size: number): Uint8Array {
-  let state = 1;
-  return Uint8Array.from({ length: size }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 24;
-  });
 }

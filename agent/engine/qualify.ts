@@ -2,14 +2,13 @@ import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import { NativeChild } from '../../shared/native-child.ts';
 import { siblingModule } from '../../shared/package.ts';
-import { type LevelSpec, type ModelSet, nameOfPoint, type TensorSpec } from './protocol.ts';
+import { untilGone } from './bounded-child.ts';
+import { type ModelSet, nameOfPoint, type PointSpec, type TensorSpec } from './protocol.ts';
 
 export interface QualifyOptions {
-  readonly points: readonly LevelSpec[];
+  readonly points: readonly PointSpec[];
   readonly input: TensorSpec;
   readonly output: TensorSpec;
-  /** Intra-op threads of each session, default 1: as it will serve. */
-  readonly threads?: number;
   /** For the whole family. */
   readonly timeoutMs: number;
   readonly clock: Clock;
@@ -28,28 +27,10 @@ export type FromQualifier =
  * @throws AppError `invalid` naming the level and what happened: the load error, a wrong answer, the signal
  * of a crash, no end within `timeoutMs`; the signal's reason when it aborts
  */
-export async function qualify({
-  threads = 1,
-  clock,
-  timeoutMs,
-  signal,
-  ...family
-}: QualifyOptions): Promise<void> {
+export async function qualify({ clock, timeoutMs, signal, ...family }: QualifyOptions): Promise<void> {
   signal?.throwIfAborted();
-  const child = new Qualifier({ ...family, threads });
-  const settled = new AbortController();
-  const stop = AbortSignal.any(signal === undefined ? [settled.signal] : [settled.signal, signal]);
-  const overdue = clock.sleep(timeoutMs, stop).then(
-    () => child.kill(`no end within ${timeoutMs} ms, it hangs`),
-    () => child.kill('it was told to stop'),
-  );
-  try {
-    await child.ended;
-  } finally {
-    settled.abort();
-    await overdue;
-  }
-  signal?.throwIfAborted();
+  const child = new Qualifier(family);
+  await untilGone(child, { clock, timeoutMs, signal });
   const problem = child.problem();
   if (problem !== undefined) throw new AppError('invalid', problem);
 }

@@ -1,29 +1,64 @@
 import { AppError, describeError } from '../../shared/errors.ts';
-import { createSession, PROVIDERS, type Session, servingOptions } from '../../shared/onnx.ts';
-import { type LevelSpec, type ModelSet, nameOfPoint, type TensorSpec } from './protocol.ts';
+import { createSession, leanOptions, type Session, servingOptions } from '../../shared/onnx.ts';
+import { isSelfContained } from './lean-names.ts';
+import { isCpuOnly, type ModelSet, nameOfPoint, type PointSpec, type TensorSpec } from './protocol.ts';
 
 type ValueMetadata = Session['inputMetadata'][number];
 
+/** A session that is ready to run. */
+export interface OpenPoint {
+  readonly session: Session;
+  /** Why it is the portable model's, where a lean one was named. */
+  readonly fallback?: string;
+}
+
 /**
- * Creates the session of a point and checks that it takes and gives what its family says. Blocks the thread.
+ * Creates the session of a point and checks that it takes and gives what its family says: of its lean model
+ * where that works, else of the portable one. Blocks the thread.
  * @throws AppError `invalid` naming level, file, and what was expected and found
  */
-export async function openPoint(point: LevelSpec, models: ModelSet): Promise<Session> {
+export async function openPoint(point: PointSpec, models: ModelSet): Promise<OpenPoint> {
+  const { leanPath } = point;
+  // A lean model is optimised for the CPU; another provider optimises the portable one for itself.
+  if (leanPath === undefined || !isCpuOnly(point)) return { session: await openPortable(point, models) };
+  try {
+    return { session: await openLean(point, leanPath, models) };
+  } catch (error) {
+    const fallback = `${nameOfPoint(point)}: its lean model is left aside: ${describeError(error)}`;
+    return { session: await openPortable(point, models), fallback };
+  }
+}
+
+async function openLean(point: PointSpec, leanPath: string, models: ModelSet): Promise<Session> {
+  const options = leanOptions(point.threads, { inPlace: !isSelfContained(leanPath) });
+  return await checked(await createSession(leanPath, options), models, leanPath);
+}
+
+async function openPortable(point: PointSpec, models: ModelSet): Promise<Session> {
+  const { providers, threads, modelPath } = point;
   let session: Session;
   try {
-    session = await createSession(point.modelPath, servingOptions(PROVIDERS[point.pe], models.threads));
+    session = await createSession(modelPath, servingOptions(providers, threads));
   } catch (cause) {
-    throw new AppError('invalid', `${nameOfPoint(point)}: cannot be loaded: ${describeError(cause)}`, {
-      cause,
-    });
+    const where = isCpuOnly(point) ? '' : ` with the providers ${providers.join(', ')}`;
+    throw new AppError(
+      'invalid',
+      `${nameOfPoint(point)}: cannot be loaded${where}: ${describeError(cause)}`,
+      { cause },
+    );
   }
+  return await checked(session, models, nameOfPoint(point));
+}
+
+/** Releases the session and throws when it is not of this family. */
+async function checked(session: Session, { input, output }: ModelSet, what: string): Promise<Session> {
   const wrong =
-    problemOf('input', session.inputMetadata, { ...models.input, type: 'uint8' }) ??
-    surplusInput(session, models.input) ??
-    problemOf('output', session.outputMetadata, { ...models.output, type: 'float32' });
+    problemOf('input', session.inputMetadata, { ...input, type: 'uint8' }) ??
+    surplusInput(session, input) ??
+    problemOf('output', session.outputMetadata, { ...output, type: 'float32' });
   if (wrong === undefined) return session;
   await session.release();
-  throw new AppError('invalid', `${nameOfPoint(point)}: ${wrong}`);
+  throw new AppError('invalid', `${what}: ${wrong}`);
 }
 
 function problemOf(

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { arch, availableParallelism, cpus, loadavg, platform, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { onnxRuntimeVersion } from '../../shared/onnx.ts';
+import { parsePowerModeQuery } from '../../shared/power/nvpmodel.ts';
+import { readText } from '../../shared/power/sysfs.ts';
 
 /** The machine that figures were taken on: they hold for it, in this power mode, with this library. */
 export interface HostFacts {
@@ -29,10 +30,7 @@ const NVPMODEL_TIMEOUT_MS = 2_000;
  * @param sysRoot where sysfs is mounted
  */
 export async function hostFacts(sysRoot = '/sys'): Promise<HostFacts> {
-  const board = await readFile(join(sysRoot, 'firmware/devicetree/base/model'), 'utf8').then(
-    (text) => text.replaceAll('\0', '').trim(),
-    () => undefined,
-  );
+  const board = await readText(join(sysRoot, 'firmware/devicetree/base/model'));
   const powerMode = board === undefined ? undefined : await queryPowerMode();
   return {
     cpuModel: cpus()[0]?.model ?? 'unknown',
@@ -47,14 +45,9 @@ export async function hostFacts(sysRoot = '/sys'): Promise<HostFacts> {
   };
 }
 
-/** Name of the power mode in what `nvpmodel -q` prints. */
-export function parsePowerMode(text: string): string | undefined {
-  return /^NV Power Mode:\s*(\S.*?)\s*$/m.exec(text)?.[1];
-}
-
 async function queryPowerMode(): Promise<string | undefined> {
   return await promisify(execFile)('nvpmodel', ['-q'], { timeout: NVPMODEL_TIMEOUT_MS }).then(
-    ({ stdout }) => parsePowerMode(stdout),
+    ({ stdout }) => parsePowerModeQuery(stdout).name,
     () => undefined,
   );
 }

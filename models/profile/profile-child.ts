@@ -2,11 +2,14 @@
  * The process in which models are measured: what they add to memory can only be told where nothing else
  * was, and native code may crash or hang there without harm.
  */
+
 import { systemClock } from '../../shared/clock.ts';
-import { describeError, invariant } from '../../shared/errors.ts';
+import { describeError } from '../../shared/errors.ts';
+import { energyPerInference } from '../../shared/measure/energy.ts';
+import { measureInTurns, pacer, timed } from '../../shared/measure/turns.ts';
+import { sayToParent } from '../../shared/native-child-side.ts';
 import { createSessionFromBytes, servingOptions, Tensor } from '../../shared/onnx.ts';
 import { openPowerMeter } from '../../shared/power/open.ts';
-import { energyPerInference } from './energy.ts';
 import type {
   Footprint,
   FootprintTask,
@@ -16,7 +19,6 @@ import type {
   ProfileTask,
 } from './protocol.ts';
 import { openRunner, PROVIDERS, type Runner } from './runner.ts';
-import { measureInTurns, pacer } from './turns.ts';
 
 /** An identity of one float: the library sets itself up with the first session, whatever its model. */
 const TINY_MODEL = 'CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0=';
@@ -54,12 +56,8 @@ async function resultOf(task: ProfileTask): Promise<FromProfiler> {
   }
 }
 
-/** Resolves when the message has been handed to the system: a crash right after does not swallow it. */
 function tell(message: FromProfiler): Promise<void> {
-  return new Promise((resolve, reject) => {
-    invariant(process.send, 'the profiler is started as a child process');
-    process.send(message, undefined, {}, (error) => (error === null ? resolve() : reject(error)));
-  });
+  return sayToParent(message);
 }
 
 async function runTiny(providers: readonly string[], threads = 1): Promise<void> {
@@ -93,12 +91,11 @@ async function measure(task: MeasureTask): Promise<Measured[]> {
     runners.push(await openRunner(model, task));
   }
   const latenciesMs = await measureInTurns(
-    runners.map(({ run }) => run),
+    runners.map(({ run }) => timed(run, clock)),
     {
       rounds,
       warmUp,
       pace: pacer(clock, periodMs, signal),
-      clock,
       signal,
       onRound: async () => await tell({ kind: 'progress', text: 'latency' }),
     },

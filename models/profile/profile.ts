@@ -1,11 +1,11 @@
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { ImageShape } from '../../shared/images/decode.ts';
+import type { Energy } from '../../shared/measure/energy.ts';
 import { type Outcome, runInChild } from './child.ts';
 import { type HostFacts, hostFacts } from './host.ts';
 import { type LatencyStatistics, latencyStatistics } from './latency.ts';
 import type {
-  Energy,
   ExecutionProvider,
   Footprint,
   Measured,
@@ -223,7 +223,5 @@ function profileOf(
 }
 
 function energyFields(energy: Energy): Pick<ModelProfile, 'energyJ' | 'energyReason'> {
-  return energy.energyJ === null
-    ? { energyJ: null, energyReason: energy.energyReason }
-    : { energyJ: energy.energyJ };
+  return 'energyJ' in energy ? energy : { energyJ: null, ...energy };
 }

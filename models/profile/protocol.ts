@@ -1,4 +1,5 @@
 import type { ImageShape } from '../../shared/images/decode.ts';
+import type { Energy } from '../../shared/measure/energy.ts';
 
 /** A processing element, by the execution provider of ONNX Runtime that stands for it. */
 export type ExecutionProvider = 'cpu' | 'cuda' | 'tensorrt';
@@ -51,9 +52,6 @@ export interface Footprint {
   /** Resident memory that the session and its first runs added. */
   readonly residentBytes: number;
 }
-
-/** Energy of one inference above idling; null with the reason where it cannot be told. */
-export type Energy = { readonly energyJ: number } | { readonly energyJ: null; readonly energyReason: string };
 
 export interface Measured {
   readonly latenciesMs: readonly number[];

@@ -1,8 +1,9 @@
 import { AppError, describeError } from '../../shared/errors.ts';
+import { noise } from '../../shared/images/noise.ts';
+import type { RunOnce } from '../../shared/measure/turns.ts';
 import { createSession, type Session, servingOptions, Tensor } from '../../shared/onnx.ts';
 import { type FrameForm, formOf, type NormalisedForm } from '../evaluate/input-form.ts';
 import type { ExecutionProvider, ModelToProfile, RunSettings } from './protocol.ts';
-import type { RunOnce } from './turns.ts';
 
 /** What stands behind a provider takes the operators that it does not have. */
 export const PROVIDERS: Readonly<Record<ExecutionProvider, readonly string[]>> = {
@@ -74,13 +75,4 @@ function sizeOf(dims: readonly number[]): number {
 /** A byte as a normalised float: about -2 to 2. */
 function normalised(byte: number): number {
   return byte / 64 - 2;
-}
-
-/** The same noise every time. Numerical Recipes' generator. */
-function noise(size: number): Uint8Array {
-  let state = 1;
-  return Uint8Array.from({ length: size }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 24;
-  });
 }

@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Engine, type EngineOptions, startEngine } from '../../agent/engine/engine.ts';
-import type { LevelSpec, TensorSpec } from '../../agent/engine/protocol.ts';
+import type { PointSpec, TensorSpec } from '../../agent/engine/protocol.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { createSession, Tensor } from '../../shared/onnx.ts';
+import { median, quantile } from '../../shared/statistics.ts';
 import { bundledFamily, bundledImages, cpuPoints } from '../support/bundled.ts';
 import { writeModel } from '../support/onnx-models.ts';
 import { type Bench, type Figure, judged } from './report.ts';
-import { median, quantile } from './statistics.ts';
 
 /** The two paths take turns in short blocks, so that what else the machine does hits both alike. */
 const BLOCKS = 30;
@@ -87,7 +87,7 @@ async function overheadFigures(): Promise<Figure[]> {
 }
 
 /** `session.run` on this thread with the options of the engine. */
-async function bareRun(point: LevelSpec | undefined, input: TensorSpec): Promise<Run> {
+async function bareRun(point: PointSpec | undefined, input: TensorSpec): Promise<Run> {
   const session = await createSession(point?.modelPath ?? '', {
     executionProviders: ['cpu'],
     intraOpNumThreads: 1,
@@ -165,7 +165,7 @@ async function mainBlockedFigure(): Promise<Figure> {
 async function startSlowEngine(path: string): Promise<Engine> {
   for (let work = FIRST_WORK; ; work *= 2) {
     await writeModel(path, { work });
-    const points: LevelSpec[] = [{ pe: 'cpu', level: 0, modelPath: path }];
+    const points: PointSpec[] = [{ pe: 'cpu', level: 0, modelPath: path, threads: 1, providers: ['cpu'] }];
     const engine = await startEngine({ points, input: SLOW_INPUT, output: SLOW_OUTPUT, ...SERVING });
     const { runMs } = await engine.run(0, new Uint8Array(28 * 28));
     if (runMs >= SLOW_RUN_MS) return engine;

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, type EngineOptions, startEngine } from '../../agent/engine/engine.ts';
+import type { PointSpec } from '../../agent/engine/protocol.ts';
 import { systemClock } from '../../shared/clock.ts';
 import type { AppError } from '../../shared/errors.ts';
 import type { Family } from '../../shared/family/read.ts';
@@ -38,6 +39,10 @@ function programPath(name: string): string {
   return fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url));
 }
 
+function cpuPoint(level: number, modelPath: string): PointSpec {
+  return { pe: 'cpu', level, modelPath, threads: 1, providers: ['cpu'] };
+}
+
 /** An engine of one level whose model is made for the test. */
 async function startModel(
   folder: string,
@@ -46,7 +51,7 @@ async function startModel(
 ): Promise<Engine> {
   const modelPath = join(folder, 'model.onnx');
   await writeModel(modelPath, spec);
-  return await startEngine({ ...base, ...options, points: [{ pe: 'cpu', level: 3, modelPath }] });
+  return await startEngine({ ...base, ...options, points: [cpuPoint(3, modelPath)] });
 }
 
 describe('an engine of the bundled family', () => {
@@ -207,7 +212,7 @@ describe('a model that cannot be used', () => {
   it('is refused when its file is broken or missing, naming level and file', async () => {
     await using folder = await temporaryFolder();
     const modelPath = join(folder.path, 'broken.onnx');
-    const start = () => startEngine({ ...base, points: [{ pe: 'cpu', level: 1, modelPath }] });
+    const start = () => startEngine({ ...base, points: [cpuPoint(1, modelPath)] });
     await expect(start()).rejects.toThrow(`level 1 on cpu (${modelPath}): cannot be loaded`);
     await writeFile(modelPath, 'this is no model');
     await expect(start()).rejects.toThrow(`level 1 on cpu (${modelPath}): cannot be loaded`);

@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import type { LevelSpec } from '../../agent/engine/protocol.ts';
+import type { PointSpec } from '../../agent/engine/protocol.ts';
 import { type QualifyOptions, qualify } from '../../agent/engine/qualify.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { bundledFamily, cpuPoints } from '../support/bundled.ts';
@@ -19,11 +19,11 @@ const base = {
 } satisfies Partial<QualifyOptions>;
 
 /** A family of two levels, the second of them made for the test. */
-async function pointsWith(folder: string, spec: ModelSpec): Promise<LevelSpec[]> {
+async function pointsWith(folder: string, spec: ModelSpec): Promise<PointSpec[]> {
   const paths = [join(folder, 'good.onnx'), join(folder, 'tried.onnx')];
   await writeModel(paths[0] ?? '', {});
   await writeModel(paths[1] ?? '', spec);
-  return paths.map((modelPath, level) => ({ pe: 'cpu', level, modelPath }));
+  return paths.map((modelPath, level) => ({ pe: 'cpu', level, modelPath, threads: 1, providers: ['cpu'] }));
 }
 
 /** Process ids of the qualifiers that this process has running. */

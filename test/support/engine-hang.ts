@@ -8,7 +8,7 @@ import { AppError } from '../../shared/errors.ts';
 
 const fatal: string[] = [];
 const engine = await startEngine({
-  points: [{ pe: 'cpu', level: 3, modelPath: process.argv[2] ?? '' }],
+  points: [{ pe: 'cpu', level: 3, modelPath: process.argv[2] ?? '', threads: 1, providers: ['cpu'] }],
   input: { name: 'image', shape: [1, 28, 28, 1] },
   output: { name: 'logits', shape: [1, 10] },
   runTimeoutMs: 10,
