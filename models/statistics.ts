@@ -4,14 +4,6 @@ export interface Line {
   readonly scale: number;
 }
 
-/** The middle value; the mean of the two middle ones where their number is even; NaN of none. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const upper = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-  const lower = sorted[Math.floor((sorted.length - 1) / 2)] ?? Number.NaN;
-  return (lower + upper) / 2;
-}
-
 /**
  * Kendall's rank correlation of two lists of equal length, in -1..1: tau-b, which counts pairs that are equal
  * in one of the lists as neither for nor against (Kendall 1945). Takes time with the square of the length.

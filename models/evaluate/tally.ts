@@ -1,5 +1,5 @@
 import { argmax, confidenceOf } from '../../shared/logits.ts';
-import { standardErrorOf, wilsonInterval } from './proportion.ts';
+import { standardErrorOf, wilson } from '../../shared/proportion.ts';
 
 /** Predicted classes, in the narrowest array that holds them. */
 export type Predictions = Uint8Array | Uint16Array | Uint32Array;
@@ -75,13 +75,14 @@ export class Tally {
     const count = this.#count;
     const correct = this.#corrects.reduce((sum, value) => sum + value, 0);
     const finite = count - this.#nonFinite;
+    const { low, high } = wilson(correct, count);
     return {
       count,
       correct,
       accuracy: correct / count,
       ...(this.#classes > TOP ? { top5: this.#inTop / count } : {}),
       standardError: standardErrorOf(correct, count),
-      interval95: wilsonInterval(correct, count),
+      interval95: [low, high],
       meanConfidence: finite === 0 ? 0 : this.#confidence / finite,
       predictions: this.#predictions.slice(0, count),
       perClass: Array.from(this.#counts, (ofClass, index) => ({

@@ -8,9 +8,10 @@ import {
   Tensor,
 } from '../../shared/onnx.ts';
 import type { ProcessingElement } from '../../shared/protocol/window.ts';
+import { seededRandom } from '../../shared/random.ts';
+import { mean } from '../../shared/statistics.ts';
 import { INPUT_NAME } from '../ofa/graph/input.ts';
 import { sizeOf } from '../ofa/tensors.ts';
-import { seededRandom } from '../random.ts';
 import type { LayerTime } from './table.ts';
 
 /** A model whose runs are timed: one input `image`, one output. */
@@ -69,9 +70,9 @@ export async function timeModels(
 /** The mean over the fastest tenth of the runs, with their standard deviation and number. */
 export function undisturbedTime(timesMs: readonly number[]): LayerTime {
   const kept = timesMs.toSorted((a, b) => a - b).slice(0, Math.ceil(timesMs.length * KEPT_PART));
-  const mean = kept.reduce((sum, ms) => sum + ms, 0) / kept.length;
-  const variance = kept.reduce((sum, ms) => sum + (ms - mean) ** 2, 0) / kept.length;
-  return { mean, std: Math.sqrt(variance), count: kept.length };
+  const meanMs = mean(kept);
+  const variance = mean(kept.map((ms) => (ms - meanMs) ** 2));
+  return { mean: meanMs, std: Math.sqrt(variance), count: kept.length };
 }
 
 interface Probe {

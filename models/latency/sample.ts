@@ -1,6 +1,6 @@
+import { pick, seededRandom } from '../../shared/random.ts';
 import { type Architecture, canonicalArchitecture } from '../ofa/architecture.ts';
 import { blocksPerStage, type SearchSpace } from '../ofa/space.ts';
-import { pick, seededRandom } from '../random.ts';
 
 /**
  * Architectures of the space at random, in canonical form; the resolutions take turns, so that each has its

@@ -1,12 +1,13 @@
 import Type, { type Static } from 'typebox';
+import { type Cholesky, choleskyOf, solveLower, solveUpper } from '../../shared/cholesky.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Precision } from '../../shared/family/manifest.ts';
 import { type Parser, parserOf } from '../../shared/schema.ts';
+import { mean } from '../../shared/statistics.ts';
 import { type Architecture, checkArchitecture } from '../ofa/architecture.ts';
 import type { SearchSpace } from '../ofa/space.ts';
 import { kendallTau } from '../statistics.ts';
 import type { AccuracyPredictor, Candidate } from './accuracy-predictor.ts';
-import { type Cholesky, choleskyOf, solveLower, solveUpper } from './cholesky.ts';
 import { type Feature, featuresOf } from './features.ts';
 
 /** A sub-network whose accuracy was measured. */
@@ -167,23 +168,23 @@ function designOf(features: readonly Feature[], samples: readonly AccuracySample
 /** One ridge, with what it foretells of each sample from the others. */
 function ridgeFit({ rows, means, gram }: Design, measured: readonly number[], ridge: number) {
   const size = means.length;
-  const mean = measured.reduce((sum, value) => sum + value, 0) / measured.length;
+  const meanMeasured = mean(measured);
   const penalised = Float64Array.from(gram);
   const target = new Float64Array(size);
   for (let index = 0; index < size; index += 1) {
     penalised[index * size + index] = (gram[index * size + index] ?? 0) + ridge;
     target[index] = rows.reduce(
-      (sum, row, sample) => sum + (row[index] ?? 0) * ((measured[sample] ?? 0) - mean),
+      (sum, row, sample) => sum + (row[index] ?? 0) * ((measured[sample] ?? 0) - meanMeasured),
       0,
     );
   }
   const cholesky = choleskyOf(penalised, size);
   const weights = solveUpper(cholesky, solveLower(cholesky, target));
   const leftOut = rows.map((row, sample) =>
-    leaveOneOut(cholesky, row, measured[sample] ?? 0, mean + dot(row, weights), rows.length),
+    leaveOneOut(cholesky, row, measured[sample] ?? 0, meanMeasured + dot(row, weights), rows.length),
   );
   const error = leftOut.reduce((sum, value, sample) => sum + (value - (measured[sample] ?? 0)) ** 2, 0);
-  return { ridge, weights, leftOut, error, intercept: mean - dot(means, weights) };
+  return { ridge, weights, leftOut, error, intercept: meanMeasured - dot(means, weights) };
 }
 
 /** What the fit without a sample foretells of it, by its leverage (Allen 1974: PRESS); no second fit. */
@@ -204,8 +205,8 @@ function dot(a: Float64Array, b: Float64Array): number {
 }
 
 function qualityOf(measured: readonly number[], leftOut: readonly number[]): PredictorQuality {
-  const mean = measured.reduce((sum, value) => sum + value, 0) / measured.length;
-  const spread = measured.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const meanMeasured = mean(measured);
+  const spread = measured.reduce((sum, value) => sum + (value - meanMeasured) ** 2, 0);
   const error = measured.reduce((sum, value, index) => sum + (value - (leftOut[index] ?? 0)) ** 2, 0);
   const tau = kendallTau(measured, leftOut);
   return {

@@ -1,4 +1,4 @@
-import { pick, type Random } from '../random.ts';
+import { pick, type Random } from '../../shared/random.ts';
 import type { Archive } from './archive.ts';
 import { canonicalise, type Genome, type Landscape } from './genome.ts';
 import type { Knapsack, Packed, Weights } from './knapsack.ts';

@@ -1,4 +1,4 @@
-import { pick } from '../random.ts';
+import { pick } from '../../shared/random.ts';
 import type { Archive, Evaluated } from './archive.ts';
 import { type Neighbour, Neighbourhood, type Tried } from './changes.ts';
 import { fewChanges } from './few-changes.ts';

@@ -1,4 +1,4 @@
-import { pick } from '../random.ts';
+import { pick } from '../../shared/random.ts';
 import type { Evaluated } from './archive.ts';
 import { type Change, changed, type Tried } from './changes.ts';
 import { choiceOf, type Genome, type Landscape, latencyOf } from './genome.ts';

@@ -1,4 +1,4 @@
-import type { Random } from '../random.ts';
+import type { Random } from '../../shared/random.ts';
 import { bestUnder, type Evaluated, frontOf } from './archive.ts';
 import type { Landscape } from './genome.ts';
 import type { Workshop } from './global-phase.ts';

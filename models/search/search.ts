@@ -1,8 +1,8 @@
 import { AppError } from '../../shared/errors.ts';
+import { seededRandom } from '../../shared/random.ts';
 import type { LatencyOptions } from '../latency/table.ts';
 import type { SearchSpace } from '../ofa/space.ts';
 import type { AccuracyPredictor, Candidate } from '../predictor/accuracy-predictor.ts';
-import { seededRandom } from '../random.ts';
 import { Archive, type Evaluated } from './archive.ts';
 import { everyGenome, networkCount } from './exhaustive.ts';
 import { candidateOf, type LatencyTables, landscapeOf, type Restriction } from './genome.ts';

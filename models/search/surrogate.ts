@@ -1,5 +1,5 @@
-import { type Cholesky, choleskyOf, solveLower, solveUpper } from '../predictor/cholesky.ts';
-import type { Random } from '../random.ts';
+import { type Cholesky, choleskyOf, solveLower, solveUpper } from '../../shared/cholesky.ts';
+import type { Random } from '../../shared/random.ts';
 import type { Archive, Evaluated } from './archive.ts';
 import { choiceOf, type Genome, type Landscape } from './genome.ts';
 import type { Weights } from './knapsack.ts';

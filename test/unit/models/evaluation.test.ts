@@ -3,7 +3,6 @@ import { describe, expect, it, test } from 'vitest';
 import { modelInput } from '../../../models/cli/model-input.ts';
 import type { FrameForm, NormalisedForm } from '../../../models/evaluate/input-form.ts';
 import { preprocessor } from '../../../models/evaluate/preprocess.ts';
-import { standardErrorOf, wilsonInterval } from '../../../models/evaluate/proportion.ts';
 import { Tally } from '../../../models/evaluate/tally.ts';
 
 describe('the answers of a model', () => {
@@ -33,49 +32,6 @@ describe('the answers of a model', () => {
   it('fit their array, with room for "not finite"', () => {
     const kinds = [255, 256, 65_535, 65_536].map((classes) => new Tally(classes, 0).result().predictions);
     expect(kinds.map((kind) => kind.BYTES_PER_ELEMENT)).toEqual([1, 2, 2, 4]);
-  });
-});
-
-describe('the uncertainty of an accuracy', () => {
-  it('is the binomial standard error', () => {
-    expect(standardErrorOf(9_097, 10_000)).toBeCloseTo(0.002866, 6);
-    expect(standardErrorOf(5, 5)).toBe(0);
-  });
-
-  // Newcombe, Statistics in Medicine 17 (1998), table I: method 3, Wilson's score without correction.
-  test.each([
-    [81, 263, 0.2553, 0.3662],
-    [15, 148, 0.0624, 0.1605],
-    [0, 20, 0, 0.1611],
-    [1, 29, 0.0061, 0.1718],
-  ])('of %d in %d is %f to %f', (correct, count, low, high) => {
-    const interval = wilsonInterval(correct, count);
-    expect(interval[0]).toBeCloseTo(low, 4);
-    expect(interval[1]).toBeCloseTo(high, 4);
-  });
-
-  test('the interval of none begins at 0, and that of all ends at 1', () => {
-    for (const count of [1, 7, 200, 10_000]) {
-      expect(wilsonInterval(0, count)[0]).toBe(0);
-      expect(wilsonInterval(count, count)[1]).toBe(1);
-    }
-  });
-
-  test('the interval holds the accuracy and lies within 0 and 1', () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 10_000 }),
-        fc.double({ min: 0, max: 1, noNaN: true }),
-        (count, p) => {
-          const correct = Math.round(p * count);
-          const [low, high] = wilsonInterval(correct, count);
-          expect(low).toBeGreaterThanOrEqual(0);
-          expect(high).toBeLessThanOrEqual(1);
-          expect(low).toBeLessThanOrEqual(correct / count);
-          expect(high).toBeGreaterThanOrEqual(correct / count);
-        },
-      ),
-    );
   });
 });
 

@@ -7,7 +7,7 @@ import { mobileNetV3Space } from '../../../models/ofa/spaces.ts';
 import type { Candidate } from '../../../models/predictor/accuracy-predictor.ts';
 import { fitPredictor, fittedFileParser, loadFitted } from '../../../models/predictor/fitted.ts';
 import { publishedMlp } from '../../../models/predictor/published-mlp.ts';
-import { seededRandom } from '../../../models/random.ts';
+import { seededRandom } from '../../../shared/random.ts';
 import { publishedSpace } from '../../bench/models-search.ts';
 import { referencePath, testWithReference } from '../../support/reference.ts';
 import { smallSpace } from '../../support/search-space.ts';

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../shared/errors.ts';
-import { formatDurationMs, parseQuantity } from '../../../shared/units.ts';
+import {
+  formatDurationMs,
+  formatEnergyJ,
+  formatPowerW,
+  formatTempC,
+  parseQuantity,
+} from '../../../shared/units.ts';
 
 function failure(work: () => unknown): AppError {
   try {
@@ -26,6 +32,11 @@ describe('parseQuantity', () => {
     ['30Hz', 'frequency', 30],
     ['92%', 'fraction', 0.92],
     ['.92', 'fraction', 0.92],
+    ['50mJ', 'energy', 0.05],
+    ['80C', 'temperature', 80],
+    ['71.5 °C', 'temperature', 71.5],
+    ['512MiB', 'size', 2 ** 29],
+    ['2GB', 'size', 2e9],
   ] as const)('reads %s as a %s', (text, dimension, value) => {
     expect(parseQuantity(text, dimension, '--x')).toBeCloseTo(value, 12);
   });
@@ -36,6 +47,16 @@ describe('parseQuantity', () => {
     expect(error.message).toBe(
       "--latency: '2W' is a power; a duration is written for example 2ms, 30s or 24h",
     );
+  });
+
+  it.each([
+    ['50W', 'energy', "'50W' is a power; an energy is written for example"],
+    ['80', 'temperature', "'80' has no unit; a temperature is written for example 80C"],
+    ['5J', 'power', "'5J' is an energy"],
+    ['5m', 'size', "'5m' is a duration"],
+    ['300K', 'temperature', "unknown unit 'K'"],
+  ] as const)('says of %s as %s what is wrong', (text, dimension, message) => {
+    expect(failure(() => parseQuantity(text, dimension, '--x')).message).toContain(message);
   });
 
   it('asks for a unit where there is none', () => {
@@ -90,6 +111,34 @@ describe('formatDurationMs', () => {
       fc.property(fc.double({ min: 0.001, max: 8e10, noNaN: true }), (ms) => {
         const back = parseQuantity(formatDurationMs(ms), 'duration', '--x');
         expect(Math.abs(back - ms) / ms).toBeLessThanOrEqual(0.005 + 1e-9);
+      }),
+    );
+  });
+});
+
+describe('quantities for people', () => {
+  it.each([
+    [formatPowerW(12), '12W'],
+    [formatPowerW(0.8504), '850mW'],
+    [formatPowerW(1_500), '1.5kW'],
+    [formatPowerW(0), '0W'],
+    [formatEnergyJ(0.05), '50mJ'],
+    [formatEnergyJ(0.000012), '12uJ'],
+    [formatEnergyJ(1e-9), '0.001uJ'],
+    [formatEnergyJ(2.5e6), '2.5MJ'],
+    [formatEnergyJ(Number.NaN), '-'],
+    [formatTempC(80.04), '80C'],
+    [formatTempC(71.46), '71.5C'],
+  ])('are written %s', (text, expected) => {
+    expect(text).toBe(expected);
+  });
+
+  it('are read as what they were, within their digits', () => {
+    const powers = fc.double({ min: 0.001, max: 1e5, noNaN: true });
+    fc.assert(
+      fc.property(powers, (value) => {
+        expect(parseQuantity(formatPowerW(value), 'power', '--x') / value).toBeCloseTo(1, 2);
+        expect(parseQuantity(formatEnergyJ(value), 'energy', '--x') / value).toBeCloseTo(1, 2);
       }),
     );
   });
