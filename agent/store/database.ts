@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { openSqlite, openSqliteReadOnly, type Sqlite } from '../../shared/sqlite.ts';
 
-/** Steps of the schema of an agent's one database: outbox, desired documents, family in force. */
+/** Steps of the schema of an agent's one database: outbox, desired documents, family in force, profiles, quarantine. */
 const MIGRATIONS = [
   `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -25,6 +25,30 @@ const MIGRATIONS = [
   );
   CREATE TABLE documents (scope TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE families (sha256 TEXT PRIMARY KEY, qualified_with TEXT NOT NULL, installed_ts REAL NOT NULL);
+  `,
+  `
+  CREATE TABLE profiles (
+    key TEXT PRIMARY KEY,
+    facts TEXT NOT NULL,
+    points TEXT NOT NULL,
+    measured_ts REAL NOT NULL,
+    used INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE quarantine (
+    sha256 TEXT NOT NULL,
+    providers TEXT NOT NULL,
+    runtime TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    since_ts REAL NOT NULL,
+    PRIMARY KEY (sha256, providers, runtime)
+  );
+  CREATE TABLE strikes (
+    sha256 TEXT NOT NULL,
+    providers TEXT NOT NULL,
+    runtime TEXT NOT NULL,
+    ts REAL NOT NULL,
+    PRIMARY KEY (sha256, providers, runtime)
+  );
   `,
 ];
 

@@ -10,8 +10,13 @@ export interface FamilyStoreDeps {
   readonly database: Sqlite;
   readonly stateDir: string;
   readonly now: () => number;
-  /** Loads and runs a family that is new to this device where a crash does no harm; throws when it is unfit. */
-  readonly qualify: (family: Family) => Promise<void>;
+  /**
+   * Loads and runs a family that is new to this device where a crash does no harm; throws when it is unfit.
+   * @returns whether all of it is fit; else it is qualified again at the next start
+   */
+  readonly qualify: (family: Family) => Promise<boolean>;
+  /** Throws when a family that may have served before must not: all of it is quarantined. */
+  readonly admit: (family: Family) => void;
   /** What a qualification is worth for: another library version asks for a new one. */
   readonly qualifier: string;
 }
@@ -46,10 +51,18 @@ export async function activateFamily(source: string, deps: FamilyStoreDeps): Pro
         : new AppError('system', `${source}: ${describeError(error)}`, { cause: error });
     const last = meta.get(ACTIVE);
     if (last === undefined) throw refused;
-    const family = await readFamily(familyFolder(deps.stateDir, last)).catch(() => {
-      throw refused;
-    });
-    return { family, refused };
+    return { family: await lastGood(last, deps, refused), refused };
+  }
+}
+
+/** @throws `refused` when it cannot serve either */
+async function lastGood(sha256: string, deps: FamilyStoreDeps, refused: AppError): Promise<Family> {
+  try {
+    const family = await readFamily(familyFolder(deps.stateDir, sha256));
+    deps.admit(family);
+    return family;
+  } catch {
+    throw refused;
   }
 }
 
@@ -68,8 +81,8 @@ async function install(source: string, deps: FamilyStoreDeps): Promise<Family> {
   const offered = await readFamily(source);
   const target = familyFolder(deps.stateDir, offered.sha256);
   const installed = await readFamily(target).catch(() => copyFamily(offered, target));
-  if (!isQualified(deps, installed)) {
-    await deps.qualify(installed);
+  deps.admit(installed);
+  if (!isQualified(deps, installed) && (await deps.qualify(installed))) {
     deps.database
       .prepare('INSERT OR REPLACE INTO families VALUES (?, ?, ?)')
       .run(installed.sha256, deps.qualifier, deps.now());

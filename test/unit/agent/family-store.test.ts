@@ -35,7 +35,9 @@ function activate(change: Partial<FamilyStoreDeps> = {}) {
     qualifier: 'runtime 1',
     qualify: async ({ sha256 }) => {
       qualified.push(sha256);
+      return true;
     },
+    admit: () => undefined,
     ...change,
   });
 }
@@ -113,7 +115,7 @@ test.each(BREAKS)('one %s is refused and the last good one is kept', async (_, c
 test('one that is unfit is refused, tried again at the next start, and the last good one is kept', async () => {
   const good = await activate();
   await raiseVersion();
-  const qualify = async ({ sha256 }: { sha256: string }): Promise<void> => {
+  const qualify = async ({ sha256 }: { sha256: string }): Promise<boolean> => {
     qualified.push(sha256);
     throw new AppError('invalid', 'level 2: its process crashed with SIGSEGV');
   };
@@ -123,6 +125,38 @@ test('one that is unfit is refused, tried again at the next start, and the last 
     expect(refused?.message).toMatch(/level 2/);
     expect(qualified).toHaveLength(attempt);
   }
+});
+
+test('one of which only a part is fit runs, and is qualified again at the next start', async () => {
+  const qualify = async ({ sha256 }: { sha256: string }): Promise<boolean> => {
+    qualified.push(sha256);
+    return false;
+  };
+  for (const attempt of [1, 2]) {
+    const { refused } = await activate({ qualify });
+    expect(refused).toBeUndefined();
+    expect(qualified).toHaveLength(attempt);
+  }
+});
+
+test('one that must not run any more is refused before it is qualified, and the last good one is kept', async () => {
+  const good = await activate();
+  await raiseVersion();
+  const admit = ({ sha256 }: { sha256: string }): void => {
+    if (sha256 !== good.family.sha256) throw new AppError('invalid', 'every level is quarantined');
+  };
+  const { family, refused } = await activate({ admit });
+  expect(family.sha256).toBe(good.family.sha256);
+  expect(refused?.message).toBe('every level is quarantined');
+  expect(qualified).toHaveLength(1);
+});
+
+test('when the last good one must not run either, the reason is that of the one that was asked for', async () => {
+  await activate();
+  const admit = (): void => {
+    throw new AppError('invalid', 'every level is quarantined');
+  };
+  await expect(activate({ admit })).rejects.toThrow('every level is quarantined');
 });
 
 test('a broken family without a good one before it is an error', async () => {
