@@ -1,4 +1,5 @@
-import { formatDurationMs } from '../shared/units.ts';
+import { formatTime } from '../shared/cli/format.ts';
+import { formatDurationMs, formatEnergyJ, formatPowerW, formatTempC } from '../shared/units.ts';
 
 /** Lines of a status for people: every value that is not nested deeper than once, by its name. */
 export function describeStatus(status: unknown): string {
@@ -16,10 +17,20 @@ function linesOf(value: unknown, prefix: string): [name: string, value: string][
       linesOf(item, prefix === '' ? key : `${prefix}.${key}`),
     );
   }
-  return [[prefix, textOf(prefix, value)]];
+  return value === undefined ? [] : [[prefix, textOf(prefix, value)]];
 }
 
+/** How numbers are written whose names end so. */
+const UNITS = [
+  { ending: /Ms$/, format: formatDurationMs },
+  { ending: /\bts$/, format: formatTime },
+  { ending: /[a-z]W$/, format: formatPowerW },
+  { ending: /[a-z]J$/, format: formatEnergyJ },
+  { ending: /\btempC$/, format: formatTempC },
+] as const;
+
 function textOf(name: string, value: unknown): string {
-  if (typeof value === 'number' && name.endsWith('Ms')) return formatDurationMs(value);
-  return typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value);
+  if (typeof value !== 'number') return String(value);
+  const unit = UNITS.find(({ ending }) => ending.test(name));
+  return unit === undefined ? String(Number(value.toPrecision(6))) : unit.format(value);
 }

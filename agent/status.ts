@@ -1,6 +1,6 @@
 import type { Reported } from '../shared/protocol/reported.ts';
 import type { Identity } from './link/record-sender.ts';
-import type { ManagerState } from './runtime/manager.ts';
+import type { PolicyView } from './runtime/policy.ts';
 import { metaOf, readAgentDatabase } from './store/database.ts';
 import { type OutboxTotals, totalsOf } from './telemetry/outbox.ts';
 
@@ -11,13 +11,14 @@ export interface StatusParts {
   readonly uptimeMs: number;
   readonly link: { readonly connected: boolean; readonly controllerOnline: boolean };
   readonly report: Reported;
-  readonly manager: ManagerState;
+  readonly manager: PolicyView;
   readonly telemetry: OutboxTotals & { readonly lost: number };
 }
 
 /** What a running agent says of itself. */
 export function statusOf({ identity, report, manager, ...rest }: StatusParts) {
-  const { family, operatingPoints, requirement, settings, sources, refused, rejected } = report;
+  const { family, operatingPoints, policy, profile, sensors, ...inForce } = report;
+  const { requirement, settings, sources, refused, rejected } = inForce;
   return {
     running: true,
     ...identity,
@@ -26,6 +27,10 @@ export function statusOf({ identity, report, manager, ...rest }: StatusParts) {
     operatingPoint: manager.current === undefined ? undefined : operatingPoints[manager.current],
     operatingPoints,
     slowdown: manager.slowdown,
+    price: manager.price,
+    policy,
+    profile,
+    sensors,
     requirement,
     settings,
     sources,
@@ -33,8 +38,6 @@ export function statusOf({ identity, report, manager, ...rest }: StatusParts) {
     rejected,
   };
 }
-
-export type AgentStatus = ReturnType<typeof statusOf>;
 
 /** What the state folder of an agent that does not run says; undefined when there never was one. */
 export function stoppedStatus(stateDir: string) {

@@ -57,10 +57,10 @@ export function createUplinkSession(deps: UplinkSessionDeps): UplinkSession {
       deps.log.warn(`the outbox cannot forget what was acknowledged: ${describeError(error)}`);
     }
   };
-  const answer = ({ parameters, payload }: Extract<GoodMessage, { kind: 'command' }>): void => {
-    const result = deps.commands.run(parameters.id, payload);
-    const sent = up?.publish({ kind: 'commandResult', parameters, payload: result });
-    if (sent !== undefined) inBackground(sent, `result of command ${parameters.id}`);
+  const answer = async ({ parameters, payload }: Extract<GoodMessage, { kind: 'command' }>) => {
+    const result = await deps.commands.run(parameters.id, payload);
+    // By whichever connection there is then: some answers take a while.
+    await up?.publish({ kind: 'commandResult', parameters, payload: result });
   };
 
   return {
@@ -95,7 +95,7 @@ export function createUplinkSession(deps: UplinkSessionDeps): UplinkSession {
         case 'desired':
           return taken(desired.acceptDevice(message.payload));
         case 'command':
-          return answer(message);
+          return inBackground(answer(message), `result of command ${message.parameters.id}`);
         default:
           return;
       }

@@ -5,6 +5,7 @@ import { addBudget } from './cli/budget.ts';
 import { createCli } from './cli/context.ts';
 import { addDevices } from './cli/devices.ts';
 import { addEvents } from './cli/events.ts';
+import { addExplain } from './cli/explain.ts';
 import { addGroups } from './cli/groups.ts';
 import { addLogin } from './cli/login.ts';
 import { addStatus } from './cli/status.ts';
@@ -44,5 +45,6 @@ Exit status:
   addBudget(program, cli);
   addTelemetry(program, cli);
   addEvents(program, cli);
+  addExplain(program, cli);
   return program;
 }

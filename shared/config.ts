@@ -31,7 +31,17 @@ export interface LoadedConfig<T> {
   print(): string;
 }
 
-const QUANTITIES: readonly Dimension[] = ['duration', 'power', 'energy', 'frequency', 'fraction'];
+const QUANTITIES: readonly Dimension[] = [
+  'duration',
+  'power',
+  'energy',
+  'frequency',
+  'fraction',
+  'temperature',
+  'size',
+];
+
+const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 /** Quantities are written with their unit (`30s`) and held in the base unit (30000). */
 function addFormats(): void {
@@ -48,13 +58,44 @@ function addFormats(): void {
     });
   }
   convict.addFormat({
+    name: 'decimal',
+    validate: (value: unknown) => {
+      if (typeof value !== 'number' || !Number.isFinite(value)) throw new Error('must be a number');
+    },
+    // Stricter than the library's own number, which takes `12 apples` for 12.
+    coerce: (value: unknown) =>
+      typeof value === 'string' && DECIMAL.test(value.trim()) ? Number(value) : value,
+  });
+  convict.addFormat({
     name: 'text',
     validate: (value: unknown) => {
       if (typeof value !== 'string') throw new Error('must be text');
     },
     coerce: (value: unknown) => value,
   });
+  addListFormats();
   convict.addParser({ extension: ['yaml', 'yml'], parse: parseYaml });
+}
+
+/** Lists are written with commas between their items, or as lists in a file. */
+function addListFormats(): void {
+  const listOf = (fits: (item: unknown) => boolean, items: string) => (value: unknown) => {
+    const list: readonly unknown[] = Array.isArray(value) ? value : [];
+    if (list.length === 0 || !list.every(fits)) throw new Error(`must be ${items}, with commas between them`);
+  };
+  convict.addFormat({
+    name: 'words',
+    validate: listOf((word) => typeof word === 'string' && word.trim() === word && word !== '', 'words'),
+    coerce: (value: unknown) => (typeof value === 'string' ? value.split(',') : value),
+  });
+  convict.addFormat({
+    name: 'counts',
+    validate: listOf((count) => Number.isSafeInteger(count) && Number(count) > 0, 'whole numbers above zero'),
+    coerce: (value: unknown) =>
+      typeof value === 'string'
+        ? value.split(',').map((part) => (/^\d{1,9}$/.test(part) ? Number(part) : part))
+        : value,
+  });
 }
 
 function isLeaf(node: object): node is { default: unknown; env?: string; arg?: string; doc?: string } {

@@ -1,46 +1,117 @@
 import { chmod, mkdir, unlink } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { AppError, isSystemError } from '../../shared/errors.ts';
-import { sha256 } from '../../shared/files.ts';
+import { createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { socketPath } from '../../shared/control/path.ts';
+import {
+  CONTROL_VERSION,
+  type ControlReply,
+  type ControlRequest,
+  ControlRequestSchema,
+} from '../../shared/control/protocol.ts';
+import { AppError, describeError } from '../../shared/errors.ts';
+import { parseJson, parserOf } from '../../shared/schema.ts';
+import type { ControlHandlers } from './handlers.ts';
 
-/** Longest path that a Unix socket can have on Linux, less its end mark. */
-const MAX_SOCKET_PATH = 107;
-const MAX_ANSWER_BYTES = 1024 * 1024;
-const ANSWER_TIMEOUT_MS = 5_000;
-
-/** Where the agent of a state folder answers: inside of it, or, where that path is too long, in a private folder. */
-function socketPath(stateDir: string): string {
-  const inside = join(resolve(stateDir), 'agent.sock');
-  if (Buffer.byteLength(inside) <= MAX_SOCKET_PATH) return inside;
-  const own = join(tmpdir(), `ofa-agent-${process.getuid?.() ?? 0}`);
-  return join(own, `${sha256(resolve(stateDir)).slice(0, 16)}.sock`);
-}
+/** No request is nearly as long. */
+const MAX_REQUEST_BYTES = 4_096;
+/** Who connects has so long to ask, and to take the answer. */
+const PATIENCE_MS = 5_000;
+/** People and scripts ask one at a time. */
+const MAX_CONNECTIONS = 16;
 
 /**
- * Answers every local connection with one JSON document. Only the owner of the state folder may connect.
+ * Answers local requests, one per connection. Only the owner of the state folder may connect.
  * A socket that a killed agent left behind is removed: the lock on the database is what tells that it is dead.
  */
-export async function serveStatus(stateDir: string, status: () => unknown): Promise<AsyncDisposable> {
+export async function serveControl(stateDir: string, handlers: ControlHandlers): Promise<AsyncDisposable> {
   const path = socketPath(stateDir);
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await unlink(path).catch(() => undefined);
-  const server = createServer((socket) => {
+  const parse = parserOf(ControlRequestSchema);
+  const sockets = new Set<Socket>();
+  // Who has asked may close its side at once.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
     socket.on('error', () => socket.destroy());
-    socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy());
-    // Who asked and stays connected must not hold up the end of the agent.
-    socket.end(JSON.stringify(status()), () => socket.destroy());
+    socket.setTimeout(PATIENCE_MS, () => socket.destroy());
+    void converse(socket, async (line) => answerOf(handlers, parseRequest(line, parse)));
   });
+  server.maxConnections = MAX_CONNECTIONS;
   await listen(server, path);
   await chmod(path, 0o600);
   return {
     [Symbol.asyncDispose]: async () => {
-      await new Promise<void>((done) => {
+      const closed = new Promise<void>((done) => {
         server.close(() => done());
       });
+      // Who asked and stays connected must not hold up the end of the agent.
+      for (const socket of sockets) socket.destroy();
+      await closed;
     },
   };
+}
+
+/** Reads one line, and answers it. It never rejects: the other end hears what went wrong. */
+async function converse(socket: Socket, answer: (line: string) => Promise<unknown>): Promise<void> {
+  const text = await replyTo(socket, answer).catch((error: unknown) => {
+    const code = error instanceof AppError ? error.code : 'system';
+    return textOf({ v: CONTROL_VERSION, error: { code, message: describeError(error) } });
+  });
+  if (!socket.destroyed) socket.end(text, () => socket.destroy());
+}
+
+async function replyTo(socket: Socket, answer: (line: string) => Promise<unknown>): Promise<string> {
+  const line = await firstLine(socket);
+  // An answer may take as long as its maker needs; only those who do not ask or do not listen are cut off.
+  socket.setTimeout(0);
+  const made = await answer(line);
+  socket.setTimeout(PATIENCE_MS);
+  return textOf({ v: CONTROL_VERSION, answer: made });
+}
+
+function textOf(reply: ControlReply): string {
+  return JSON.stringify(reply);
+}
+
+function firstLine(socket: Socket): Promise<string> {
+  const { promise, resolve: done, reject } = Promise.withResolvers<string>();
+  let text = '';
+  socket.setEncoding('utf8').on('data', (chunk) => {
+    text += String(chunk);
+    const end = text.indexOf('\n');
+    if (end >= 0) done(text.slice(0, end));
+    else if (text.length > MAX_REQUEST_BYTES) reject(new AppError('invalid', 'the request is too long'));
+  });
+  for (const end of ['end', 'close']) {
+    socket.once(end, () => reject(new AppError('invalid', 'nothing was asked')));
+  }
+  return promise;
+}
+
+function parseRequest(line: string, parse: (value: unknown, what: string) => ControlRequest): ControlRequest {
+  const checkVersion = (value: unknown, what: string): ControlRequest => {
+    const version = typeof value === 'object' && value !== null && 'v' in value ? value.v : undefined;
+    if (version === CONTROL_VERSION) return parse(value, what);
+    throw new AppError(
+      'invalid',
+      `the agent that runs is of another version (it speaks control version ${CONTROL_VERSION}): restart it`,
+    );
+  };
+  return parseJson(line, checkVersion, 'request');
+}
+
+function answerOf(handlers: ControlHandlers, request: ControlRequest): unknown {
+  switch (request.kind) {
+    case 'status':
+      return handlers.status(request);
+    case 'explain':
+      return handlers.explain(request);
+    case 'inferences':
+      return handlers.inferences(request);
+    case 'profile':
+      return handlers.profile(request);
+  }
 }
 
 async function listen(server: Server, path: string): Promise<void> {
@@ -50,26 +121,4 @@ async function listen(server: Server, path: string): Promise<void> {
   await promise.catch((cause: unknown) => {
     throw new AppError('system', `${path}: the agent cannot answer there`, { cause });
   });
-}
-
-/** Asks the agent of a state folder; undefined when none runs there. */
-export async function askStatus(stateDir: string, timeoutMs: number): Promise<unknown> {
-  const path = socketPath(stateDir);
-  const socket = connect(path);
-  socket.setTimeout(timeoutMs, () => {
-    socket.destroy(new AppError('timeout', `${path}: the agent does not answer in ${timeoutMs} ms`));
-  });
-  try {
-    let text = '';
-    for await (const chunk of socket.setEncoding('utf8')) {
-      text += String(chunk);
-      if (text.length > MAX_ANSWER_BYTES) throw new AppError('invalid', `${path}: the answer is too long`);
-    }
-    return JSON.parse(text);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ECONNREFUSED')) return undefined;
-    throw error;
-  } finally {
-    socket.destroy();
-  }
 }

@@ -1,12 +1,8 @@
 import type { TSchema } from 'typebox';
 import { AppError } from '../../shared/errors.ts';
 import type { Desired, DeviceDesired, Membership, Version } from '../../shared/protocol/desired.ts';
-import {
-  REQUIREMENT_FIELDS,
-  type Requirement,
-  SETTINGS_FIELDS,
-  type Settings,
-} from '../../shared/protocol/requirement.ts';
+import { type Requirement, SETTINGS_FIELDS, type Settings } from '../../shared/protocol/requirement.ts';
+import { isRequirementField, refusalOf } from '../../shared/protocol/requirement-rules.ts';
 import { type Parser, parserOf } from '../../shared/schema.ts';
 
 /** The newest desired documents that this device follows. */
@@ -50,11 +46,32 @@ interface Layer {
 /** What `reported` has room for. */
 export const MAX_REFUSALS = 64;
 const MAX_FIELD_CHARACTERS = 200;
+const MAX_REASON_CHARACTERS = 1_000;
 
-type FieldParsers = Readonly<Record<string, Parser<unknown>>>;
+const UNKNOWN_FIELD = 'this version of the agent does not know the field';
 
-function parsersOf(fields: Readonly<Record<string, TSchema>>): FieldParsers {
-  return Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, parserOf(schema)]));
+/** Why a field is not taken; undefined when it is. */
+type FieldCheck = (field: string, value: unknown) => string | undefined;
+
+const checkRequirement: FieldCheck = (field, value) =>
+  isRequirementField(field) ? refusalOf(field, value) : UNKNOWN_FIELD;
+
+function checkOf(fields: Readonly<Record<string, TSchema>>): FieldCheck {
+  const parsers = new Map(Object.entries(fields).map(([name, schema]) => [name, parserOf(schema)]));
+  return (field, value) => {
+    const parse = parsers.get(field);
+    return parse === undefined ? UNKNOWN_FIELD : refusalBy(parse, field, value);
+  };
+}
+
+function refusalBy(parse: Parser<unknown>, field: string, value: unknown): string | undefined {
+  try {
+    parse(value, field);
+    return undefined;
+  } catch (error) {
+    if (error instanceof AppError) return error.message.slice(0, MAX_REASON_CHARACTERS);
+    throw error;
+  }
 }
 
 /** Groups by priority, highest first, then by name. */
@@ -81,11 +98,11 @@ function layersOf(documents: DesiredDocuments, defaults: Defaults): Layer[] {
 
 /** Makes the function that resolves documents into what is in force; pure, with its parsers compiled once. */
 export function createResolver(): (documents: DesiredDocuments, defaults: Defaults) => Resolved {
-  const parsers = { requirement: parsersOf(REQUIREMENT_FIELDS), settings: parsersOf(SETTINGS_FIELDS) };
+  const checkSettings = checkOf(SETTINGS_FIELDS);
   return (documents, defaults) => {
     const layers = layersOf(documents, defaults);
-    const requirement = pick(layers, 'requirement', parsers.requirement);
-    const settings = pick(layers, 'settings', parsers.settings);
+    const requirement = pick(layers, 'requirement', checkRequirement);
+    const settings = pick(layers, 'settings', checkSettings);
     return {
       requirement: requirement.chosen,
       settings: settings.chosen,
@@ -103,13 +120,13 @@ interface Picked {
 }
 
 /** Takes each field from the first layer that states it rightly. */
-function pick(layers: readonly Layer[], part: 'requirement' | 'settings', parsers: FieldParsers): Picked {
+function pick(layers: readonly Layer[], part: 'requirement' | 'settings', check: FieldCheck): Picked {
   const picked: Picked = { chosen: {}, sources: {}, refused: [] };
   const stated = layers.flatMap((layer) =>
     Object.entries(layer[part]).map(([field, value]) => ({ scope: layer.scope, field, value })),
   );
   for (const { scope, field, value } of stated) {
-    const reason = refusalOf(parsers, field, value);
+    const reason = check(field, value);
     if (reason !== undefined)
       picked.refused.push({ scope, field: field.slice(0, MAX_FIELD_CHARACTERS), reason });
     else if (!Object.hasOwn(picked.chosen, field)) {
@@ -118,18 +135,6 @@ function pick(layers: readonly Layer[], part: 'requirement' | 'settings', parser
     }
   }
   return picked;
-}
-
-function refusalOf(parsers: FieldParsers, field: string, value: unknown): string | undefined {
-  const parse = Object.hasOwn(parsers, field) ? parsers[field] : undefined;
-  if (parse === undefined) return 'this version of the agent does not know the field';
-  try {
-    parse(value, field);
-    return undefined;
-  } catch (error) {
-    if (error instanceof AppError) return error.message.slice(0, 1_000);
-    throw error;
-  }
 }
 
 function versionsOf({ fleet, device, groups }: DesiredDocuments): Resolved['applied'] {

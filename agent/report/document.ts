@@ -3,9 +3,16 @@ import { arch, availableParallelism, totalmem } from 'node:os';
 import type { Family } from '../../shared/family/read.ts';
 import { onnxRuntimeVersion } from '../../shared/onnx.ts';
 import { packageVersion } from '../../shared/package.ts';
-import type { Reported } from '../../shared/protocol/reported.ts';
+import {
+  type EnergyQuality,
+  MAX_SENSORS,
+  type ProfileInfo,
+  type Reported,
+  type ReportedPoint,
+  type SensorHealth,
+} from '../../shared/protocol/reported.ts';
 import { MAX_REFUSALS, type Refusal, type Resolved } from '../desired/resolve.ts';
-import type { Profile } from '../runtime/manager.ts';
+import type { OperatingPoint } from '../runtime/points.ts';
 
 /** The board's name as the firmware gives it; a generic name where there is none. */
 function hardwareModel(): string {
@@ -17,8 +24,28 @@ function hardwareModel(): string {
   }
 }
 
-/** What of a report does not change while the agent runs. */
-export function fixedReport(bootId: string, family: Family, profile: Profile) {
+/** What a report has room for, of each text that has to do with a point, a sensor or a profile. */
+const MAX_SHORT_CHARACTERS = 200;
+/** Operating points that a report has room for. */
+const MAX_POINTS = 256;
+
+/** An operating point with all that is known of it here. */
+export interface PointState extends OperatingPoint {
+  readonly energyQuality?: EnergyQuality;
+  readonly threads?: number;
+  readonly usable?: boolean;
+  /** Why it is kept out of service. */
+  readonly quarantined?: string | undefined;
+}
+
+/** What of a report does not change while the agent runs, or not often. */
+export type FixedReport = Pick<
+  Reported,
+  'v' | 'bootId' | 'software' | 'hardware' | 'family' | 'operatingPoints'
+>;
+
+/** Makes the fixed part; figures of points that change later go with `Changing`. */
+export function fixedReport(bootId: string, family: Family, points: readonly PointState[]): FixedReport {
   const { name, version } = family.manifest;
   return {
     v: 1,
@@ -26,11 +53,34 @@ export function fixedReport(bootId: string, family: Family, profile: Profile) {
     software: { agent: packageVersion(), node: process.versions.node, onnxruntime: onnxRuntimeVersion() },
     hardware: { model: hardwareModel(), arch: arch(), cpus: availableParallelism(), memoryBytes: totalmem() },
     family: { name, version, sha256: family.sha256 },
-    operatingPoints: profile.map((point) => ({
-      ...point,
-      latencyMs: Number(point.latencyMs.toPrecision(4)),
-    })),
-  } as const;
+    operatingPoints: reportedPoints(points),
+  };
+}
+
+/** Operating points as they are reported: figures that mean something, and nothing of the rest. */
+export function reportedPoints(points: readonly PointState[]): ReportedPoint[] {
+  return points.slice(0, MAX_POINTS).map((point) => {
+    const { pe, level, accuracy, latencyMs, energyJ, energyQuality, threads, usable, quarantined } = point;
+    return {
+      pe,
+      level,
+      accuracy,
+      latencyMs: fourDigits(latencyMs),
+      ...(energyJ === undefined ? {} : { energyJ: fourDigits(energyJ) }),
+      ...(energyQuality === undefined ? {} : { energyQuality }),
+      ...(threads === undefined ? {} : { threads }),
+      ...(usable === undefined ? {} : { usable }),
+      ...(quarantined === undefined ? {} : { quarantined: short(quarantined) }),
+    };
+  });
+}
+
+function fourDigits(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+function short(text: string): string {
+  return text.slice(0, MAX_SHORT_CHARACTERS);
 }
 
 export interface Changing {
@@ -38,19 +88,36 @@ export interface Changing {
   /** Refusals that have nothing to do with desired documents, such as a broken family. */
   readonly refused: readonly Refusal[];
   readonly rejected: Readonly<Record<string, number>>;
+  /** Where they have changed since the start: measured anew, loaded, put into quarantine. */
+  readonly points?: readonly PointState[];
+  readonly policy?: string;
+  readonly profile?: ProfileInfo;
+  readonly sensors?: readonly SensorHealth[];
 }
 
 /** The whole report. */
-export function reportOf(fixed: ReturnType<typeof fixedReport>, changing: Changing): Reported {
+export function reportOf(fixed: FixedReport, changing: Changing): Reported {
   const { requirement, settings, sources, applied, refused } = changing.resolved;
+  const { points, policy, profile, sensors } = changing;
   return {
     ...fixed,
-    operatingPoints: [...fixed.operatingPoints],
+    ...(points === undefined ? {} : { operatingPoints: reportedPoints(points) }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(profile === undefined ? {} : { profile }),
+    ...(sensors === undefined ? {} : { sensors: sensors.slice(0, MAX_SENSORS).map(reportedSensor) }),
     applied,
     requirement,
     settings,
     sources,
     refused: [...changing.refused, ...refused].slice(0, MAX_REFUSALS),
     rejected: changing.rejected,
+  };
+}
+
+function reportedSensor({ name, state, reason }: SensorHealth): SensorHealth {
+  return {
+    name: name.slice(0, 128),
+    state: state.slice(0, 32),
+    ...(reason === undefined || reason === '' ? {} : { reason: short(reason) }),
   };
 }

@@ -1,10 +1,11 @@
 import Type, { type Static } from 'typebox';
-import { COMMAND_KINDS, CommandResultSchema } from '../../shared/protocol/command.ts';
+import { COMMAND_KINDS, CommandResultSchema, CommandSchema } from '../../shared/protocol/command.ts';
 import { DeviceDesiredSchema, VersionSchema } from '../../shared/protocol/desired.ts';
 import { EVENT_KINDS, EventSchema } from '../../shared/protocol/event.ts';
 import { IdSchema } from '../../shared/protocol/ids.ts';
 import { ReportedSchema } from '../../shared/protocol/reported.ts';
 import { RequirementSchema, SettingsSchema } from '../../shared/protocol/requirement.ts';
+import { REQUIREMENT_FIELD_NAMES } from '../../shared/protocol/requirement-rules.ts';
 
 /**
  * What the HTTP API takes and gives: the one source of its validation, its OpenAPI document and the types
@@ -28,6 +29,7 @@ export const LatestSchema = Type.Object({
   inferences: Count,
   misses: Count,
   switches: Count,
+  sheds: Count,
   /** Level of most inferences; null when there were none. */
   level: Type.Union([Count, nullable]),
   latencyMeanMs: Type.Union([Type.Number(), nullable]),
@@ -76,7 +78,11 @@ export const CommandRequestSchema = Type.Object(
   {
     kind: Type.Enum([...COMMAND_KINDS]),
     timeoutMs: Type.Integer({ minimum: 100, maximum: 60_000, default: 5_000 }),
-    lines: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 })),
+    lines: CommandSchema.properties.lines,
+    at: CommandSchema.properties.at,
+    since: CommandSchema.properties.since,
+    limit: CommandSchema.properties.limit,
+    action: CommandSchema.properties.action,
   },
   { additionalProperties: false },
 );
@@ -128,7 +134,7 @@ export const BudgetPatchSchema = Type.Object(
   {
     scope: ScopeSchema,
     set: Type.Optional(Type.Object(RequirementSchema.properties, { additionalProperties: false })),
-    clear: Type.Optional(Type.Array(Type.Enum(['latencyMs', 'missShare', 'accuracyFloor', 'priority']))),
+    clear: Type.Optional(Type.Array(Type.Enum([...REQUIREMENT_FIELD_NAMES]))),
   },
   { additionalProperties: false },
 );
@@ -162,10 +168,12 @@ export const METRICS = {
   level: '',
   share: '',
   switches: '',
+  sheds: '',
   skipped: '',
   unreadable: '',
   failed: '',
   slowdown: '',
+  price: '',
   windows: '',
 } as const;
 export type Metric = keyof typeof METRICS;

@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
-import { type Column, formatMs, formatPercent } from '../../shared/cli/format.ts';
+import type { Column } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { LIMITS } from '../../shared/protocol/requirement.ts';
 import type { Stated } from '../api/schemas.ts';
 import type { Api } from './api.ts';
 import type { Cli } from './context.ts';
 import { addExamples, addTarget } from './options.ts';
-import { requirementColumns, statedColumns, statedOf } from './stated.ts';
+import { fieldText, requirementColumns, statedColumns, statedOf } from './stated.ts';
 import {
   BUDGET_FIELDS,
   type BudgetOptions,
@@ -22,7 +23,7 @@ const COLUMNS = statedColumns(requirementColumns((row: Stated) => row.requiremen
 export function addBudget(program: Command, cli: Cli): void {
   const budget = program
     .command('budget')
-    .description('What devices have to hold: latency, misses, accuracy.');
+    .description('What devices have to hold: latency, misses, accuracy, power, energy, temperature.');
   addSet(budget, cli);
   addShow(budget, cli);
   addClear(budget, cli);
@@ -35,7 +36,11 @@ function addSet(budget: Command, cli: Cli): void {
     .option('--latency <duration>', 'latency of one inference, for example 2ms')
     .option('--miss-share <fraction>', 'share of inferences that may miss it, for example 2%')
     .option('--accuracy-floor <fraction>', 'smallest accuracy, for example 0.92')
-    .option('--priority <limit>', 'which to keep when both cannot be: latency or accuracy')
+    .option('--power <power>', 'average power of the device, for example 7W')
+    .option('--energy <energy>', 'energy of one inference above idle, for example 50mJ')
+    .option('--temp <temperature>', 'what the hottest zone must not pass, for example 80C')
+    .option('--price <number>', 'accuracy that one joule is worth, for example 0.02')
+    .option('--priority <limits>', `what to keep when not all can be, the first longest: ${LIMITS.join(',')}`)
     .action(async (options: BudgetOptions & TargetOptions & OutputOptions) => {
       const change = { scope: scopeOf(parseTarget(options)), set: parseBudget(options) };
       const stated = await (await cli.connect()).changeBudget(change);
@@ -44,7 +49,8 @@ function addSet(budget: Command, cli: Cli): void {
   addExamples(
     addOutput(addTarget(set)),
     'budget set --latency 2ms --miss-share 2%',
-    'budget set --accuracy-floor 0.92 --priority accuracy -l site=lab',
+    'budget set --power 7W --energy 50mJ --temp 80C',
+    'budget set --accuracy-floor 0.92 --priority accuracy,latency -l site=lab',
   );
 }
 
@@ -69,21 +75,18 @@ function addShow(budget: Command, cli: Cli): void {
 interface FieldRow {
   readonly field: string;
   readonly inForce: string | number | undefined;
+  readonly inForceText: string;
   readonly from: string | undefined;
   readonly stated: string | number | undefined;
+  readonly statedText: string;
 }
 
 const FIELD_COLUMNS: readonly Column<FieldRow>[] = [
   { head: 'FIELD', value: (row) => row.field },
-  { head: 'IN-FORCE', value: (row) => row.inForce, text: (row) => fieldText(row.field, row.inForce) },
+  { head: 'IN-FORCE', value: (row) => row.inForce, text: (row) => row.inForceText },
   { head: 'FROM', value: (row) => row.from },
-  { head: 'STATED', value: (row) => row.stated, text: (row) => fieldText(row.field, row.stated) },
+  { head: 'STATED', value: (row) => row.stated, text: (row) => row.statedText },
 ];
-
-function fieldText(field: string, value: string | number | undefined): string {
-  if (typeof value !== 'number') return value ?? '';
-  return field === 'latency' ? formatMs(value) : formatPercent(value);
-}
 
 async function showDevice(options: {
   cli: Cli;
@@ -97,8 +100,10 @@ async function showDevice(options: {
   const rows = Object.entries(BUDGET_FIELDS).map(([field, key]) => ({
     field,
     inForce: reported?.requirement[key],
+    inForceText: fieldText(key, reported?.requirement[key]),
     from: reported?.sources[key],
     stated: stated?.requirement[key],
+    statedText: fieldText(key, stated?.requirement[key]),
   }));
   const sources = reported?.sources ?? {};
   const json = { device: id, stated: stated ?? null, requirement: reported?.requirement ?? null, sources };

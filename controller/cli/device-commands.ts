@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import { type Column, printable } from '../../shared/cli/format.ts';
+import type { Column } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
+import { printTold } from '../../shared/cli/told.ts';
 import { parseCount, parseDurationMs } from '../../shared/cli/values.ts';
-import { AppError, type ErrorCode } from '../../shared/errors.ts';
-import type { CommandKind, CommandResult } from '../../shared/protocol/command.ts';
+import type { CommandKind } from '../../shared/protocol/command.ts';
 import { formatDurationMs } from '../../shared/units.ts';
 import type { CommandResponse } from '../api/schemas.ts';
-import type { Api } from './api.ts';
+import { ask, type Request } from './ask.ts';
 import type { Cli } from './context.ts';
 import { eachDevice } from './each-device.ts';
 import { addExamples } from './options.ts';
@@ -27,7 +27,7 @@ interface AskOptions extends OutputOptions {
   readonly timeout: string;
 }
 
-/** Adds the commands that a device itself answers: `ping`, `restart`, `logs`. */
+/** Adds the commands that a device itself answers: `ping`, `restart`, `logs`, `profile`, `audit`. */
 export function addDeviceCommands(devices: Command, cli: Cli): void {
   const ping = devices
     .command('ping')
@@ -38,6 +38,8 @@ export function addDeviceCommands(devices: Command, cli: Cli): void {
   addAsk(restart, 'restart', cli);
   addExamples(restart, 'devices restart jetson-1 jetson-2');
   addLogs(devices, cli);
+  addProfile(devices, cli);
+  addAudit(devices, cli);
 }
 
 function addTimeout(command: Command): Command {
@@ -60,25 +62,6 @@ function timeoutOf({ timeout }: AskOptions): number {
   return Math.round(parseDurationMs(timeout, '--timeout'));
 }
 
-type Request = Parameters<Api['command']>[1];
-
-const FAILURES = {
-  failed: { code: 'system', text: 'the agent could not do it' },
-  expired: { code: 'timeout', text: 'the agent got it too late to carry it out' },
-  'unknown-kind': { code: 'invalid', text: 'the agent does not know this command; update it' },
-} as const satisfies Record<Exclude<CommandResult['state'], 'done'>, { code: ErrorCode; text: string }>;
-
-async function ask(api: Api, id: string, request: Request): Promise<CommandResponse> {
-  const response = await api.command(id, request);
-  const { state, reason } = response.result;
-  if (state === 'done') return response;
-  const { code, text } = FAILURES[state];
-  throw new AppError(
-    code,
-    `${request.kind}: ${text}${reason === undefined ? '' : ` (${printable(reason)})`}`,
-  );
-}
-
 function addLogs(devices: Command, cli: Cli): void {
   const logs = devices
     .command('logs')
@@ -94,6 +77,43 @@ function addLogs(devices: Command, cli: Cli): void {
       cli.print({ rows, columns: LINE_COLUMNS, json: { lines: rows } }, options.output);
     });
   addExamples(addOutput(addTimeout(logs)), 'devices logs jetson-1 -n 20', 'devices logs jetson-1 -o json');
+}
+
+/** Asks one device something that it answers in words and as data. */
+async function tell(cli: Cli, words: { id: string; request: Request; output: AskOptions['output'] }) {
+  const device = parseId(words.id, 'ID');
+  const { result } = await ask(await cli.connect(), device, words.request);
+  printTold(cli, { lines: result.lines ?? [], json: result.data ?? {} }, words.output);
+}
+
+function addProfile(devices: Command, cli: Cli): void {
+  const profile = devices
+    .command('profile')
+    .description("Show what a device measured of its family's levels, or have it measure them anew.")
+    .argument('<id>')
+    .option('--measure', 'measure anew; the answer says that it has begun')
+    .action((id: string, options: AskOptions & { measure?: true }) => {
+      const action = options.measure === true ? 'measure' : 'show';
+      const request = { kind: 'profile', timeoutMs: timeoutOf(options), action } as const;
+      return tell(cli, { id, request, output: options.output });
+    });
+  addExamples(
+    addOutput(addTimeout(profile)),
+    'devices profile jetson-1',
+    'devices profile jetson-1 --measure --timeout 60s',
+  );
+}
+
+function addAudit(devices: Command, cli: Cli): void {
+  const audit = devices
+    .command('audit')
+    .description("Show what a device's audits say of its accuracy in the field.")
+    .argument('<id>')
+    .action((id: string, options: AskOptions) => {
+      const request = { kind: 'audit', timeoutMs: timeoutOf(options) } as const;
+      return tell(cli, { id, request, output: options.output });
+    });
+  addExamples(addOutput(addTimeout(audit)), 'devices audit jetson-1 -o json');
 }
 
 interface LogLine {

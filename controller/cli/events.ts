@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { type Column, formatTime } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { parseChoice, parseCount } from '../../shared/cli/values.ts';
+import { parseChoice, parseCount, parseTime } from '../../shared/cli/values.ts';
 import { EVENT_KINDS } from '../../shared/protocol/event.ts';
 import type { EventRow } from '../api/schemas.ts';
 import type { Cli } from './context.ts';
 import { addExamples, addTarget } from './options.ts';
-import { parseTarget, parseTime, type TargetOptions } from './values.ts';
+import { parseTarget, type TargetOptions } from './values.ts';
 
 const KINDS = [...EVENT_KINDS, 'alarm'] as const;
 
@@ -64,14 +64,24 @@ export function describeEvent(body: EventRow['body']): string {
     case 'switch': {
       const { from, to, reason, unreported } = body;
       const more = unreported > 0 ? ` (and ${unreported} switches before it)` : '';
-      return `${from.pe}/${from.level} -> ${to.pe}/${to.level}: ${reason}${more}`;
+      return `${pointOf(from)} -> ${pointOf(to)}: ${reason}${more}`;
     }
     case 'violation':
       return `${body.limit} ${body.state === 'begins' ? 'cannot be met' : 'can be met again'}: ${body.reason}`;
+    case 'shed':
+      return `${body.frames === 1 ? '1 frame' : `${body.frames} frames`} shed: ${body.reason}`;
+    case 'drift':
+      return `level ${pointOf(body)} ${body.state === 'begins' ? 'drifts' : 'drifts no more'}: ${body.reason}`;
+    case 'quarantine':
+      return `${pointOf(body)} is ${body.state === 'begins' ? 'kept out of' : 'let into'} service: ${body.reason}`;
     case 'gap':
       return `${body.records} records lost (${body.from}-${body.to}): ${body.reason}`;
     case 'fault':
     case 'alarm':
       return `${body.what}: ${body.reason}`;
   }
+}
+
+function pointOf({ pe, level }: { readonly pe?: string; readonly level: number }): string {
+  return pe === undefined ? String(level) : `${pe}/${level}`;
 }

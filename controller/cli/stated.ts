@@ -1,7 +1,9 @@
 import { type Column, formatMs, formatPercent } from '../../shared/cli/format.ts';
 import type { Requirement, Settings } from '../../shared/protocol/requirement.ts';
+import type { RequirementField } from '../../shared/protocol/requirement-rules.ts';
+import { formatDurationMs, formatEnergyJ, formatPowerW, formatTempC } from '../../shared/units.ts';
 import type { Scope, Stated } from '../api/schemas.ts';
-import { scopeOf, type Target } from './values.ts';
+import { BUDGET_FIELDS, scopeOf, type Target } from './values.ts';
 
 /** A scope as people read it. */
 export function formatScope(scope: Scope): string {
@@ -24,22 +26,29 @@ export function statedOf(stated: readonly Stated[], target: Target): readonly St
   return stated.filter((each) => formatScope(each.scope) === scope);
 }
 
+const NUMBER_TEXT: Readonly<Record<Exclude<RequirementField, 'priority'>, (value: number) => string>> = {
+  latencyMs: formatDurationMs,
+  missShare: formatPercent,
+  accuracyFloor: formatPercent,
+  powerW: formatPowerW,
+  energyJ: formatEnergyJ,
+  tempC: formatTempC,
+  price: (price) => String(Number(price.toPrecision(4))),
+};
+
+/** The value of a field of a requirement as people read it; empty where nothing is stated. */
+export function fieldText(field: RequirementField, value: string | number | undefined): string {
+  if (typeof value !== 'number' || field === 'priority') return String(value ?? '');
+  return NUMBER_TEXT[field](value);
+}
+
 /** The fields of a requirement as columns of whatever rows hold one. */
 export function requirementColumns<Row>(of: (row: Row) => Requirement): Column<Row>[] {
-  return [
-    { head: 'LATENCY', value: (row) => of(row).latencyMs, text: (row) => formatMs(of(row).latencyMs) },
-    {
-      head: 'MISS-SHARE',
-      value: (row) => of(row).missShare,
-      text: (row) => formatPercent(of(row).missShare),
-    },
-    {
-      head: 'ACCURACY-FLOOR',
-      value: (row) => of(row).accuracyFloor,
-      text: (row) => formatPercent(of(row).accuracyFloor),
-    },
-    { head: 'PRIORITY', value: (row) => of(row).priority },
-  ];
+  return Object.entries(BUDGET_FIELDS).map(([name, field]) => ({
+    head: name.toUpperCase(),
+    value: (row) => of(row)[field],
+    text: (row) => fieldText(field, of(row)[field]),
+  }));
 }
 
 /** The fields of settings as columns. */

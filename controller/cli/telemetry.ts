@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { type Column, formatBar, formatTime } from '../../shared/cli/format.ts';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
-import { parseChoice, parseDurationMs } from '../../shared/cli/values.ts';
+import { parseChoice, parseDurationMs, parseTime } from '../../shared/cli/values.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Metric, TelemetryAnswer, TelemetryQuery } from '../api/schemas.ts';
 import type { Cli } from './context.ts';
 import { addExamples, addTarget } from './options.ts';
-import { parseTarget, parseTime, type TargetOptions } from './values.ts';
+import { parseTarget, type TargetOptions } from './values.ts';
 
 /** What each metric tells, for the help; the type keeps it complete. */
 const METRIC_HELP = {
@@ -18,10 +18,12 @@ const METRIC_HELP = {
   level: 'level in use',
   share: 'share of inferences, with --by level',
   switches: 'changes of level',
+  sheds: 'frames given up because no level would have been in time',
   skipped: 'frames that were left out',
   unreadable: 'frames that could not be read',
   failed: 'inferences that failed',
   slowdown: 'latency relative to the profile',
+  price: 'accuracy per joule that the manager reckoned with',
   windows: 'telemetry windows',
 } as const satisfies Record<Metric, string>;
 const METRIC_NAMES = Object.keys(METRIC_HELP) as Metric[];

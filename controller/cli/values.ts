@@ -2,6 +2,7 @@ import { parseChoice, parseDurationMs, parseFraction } from '../../shared/cli/va
 import { AppError } from '../../shared/errors.ts';
 import { isId } from '../../shared/protocol/ids.ts';
 import { LOG_LEVELS, type Requirement, type Settings } from '../../shared/protocol/requirement.ts';
+import { type RequirementField, refusalOf } from '../../shared/protocol/requirement-rules.ts';
 import { formatSelector, isLabel, parseSelector } from '../../shared/selector.ts';
 import { parseQuantity } from '../../shared/units.ts';
 import type { Scope } from '../api/schemas.ts';
@@ -45,30 +46,17 @@ export function parseId(text: string, what: string): string {
   );
 }
 
-const DATE = /^\d{4}-\d{2}-\d{2}(T|$)/;
-
-/**
- * A time: ISO 8601, or how long ago.
- * @returns milliseconds since the epoch
- */
-export function parseTime(text: string, now: number, what: string): number {
-  if (DATE.test(text)) {
-    const ts = Date.parse(text);
-    if (Number.isFinite(ts) && ts >= 0) return ts;
-    throw new AppError('usage', `${what}: '${text}' is not a date; write for example 2026-05-01T12:00:00Z`);
-  }
-  const ago = parseQuantity(text, 'duration', what);
-  if (ago < 0 || ago > now) throw new AppError('usage', `${what}: '${text}' is not in the past`);
-  return Math.round(now - ago);
-}
-
 /** The budget's fields as options and words name them. */
 export const BUDGET_FIELDS = {
   latency: 'latencyMs',
   'miss-share': 'missShare',
   'accuracy-floor': 'accuracyFloor',
+  power: 'powerW',
+  energy: 'energyJ',
+  temp: 'tempC',
+  price: 'price',
   priority: 'priority',
-} as const satisfies Record<string, keyof Requirement>;
+} as const satisfies Record<string, RequirementField>;
 
 /** The settings' fields as words name them. */
 export const SETTING_FIELDS = {
@@ -99,25 +87,57 @@ export interface BudgetOptions {
   readonly latency?: string;
   readonly missShare?: string;
   readonly accuracyFloor?: string;
+  readonly power?: string;
+  readonly energy?: string;
+  readonly temp?: string;
+  readonly price?: string;
   readonly priority?: string;
 }
 
 /**
  * The requirement that options state.
- * @throws AppError `usage` when there is none, or a value is wrong
+ * @throws AppError `usage` when there is none, or a value is wrong or impossible
  */
 export function parseBudget(options: BudgetOptions): Requirement {
-  const { latency, missShare, accuracyFloor, priority } = options;
   const requirement: Requirement = {
+    ...timesOf(options),
+    ...energiesOf(options),
+    ...(options.priority !== undefined && { priority: options.priority }),
+  };
+  for (const [name, field] of Object.entries(BUDGET_FIELDS)) {
+    const value = requirement[field];
+    const refusal = value === undefined ? undefined : refusalOf(field, value, `--${name}`);
+    if (refusal !== undefined) throw new AppError('usage', refusal);
+  }
+  if (Object.keys(requirement).length > 0) return requirement;
+  const names = Object.keys(BUDGET_FIELDS).map((name) => `--${name}`);
+  throw new AppError('usage', `give at least one of ${names.join(', ')}`);
+}
+
+function timesOf({ latency, missShare, accuracyFloor }: BudgetOptions): Requirement {
+  return {
     ...(latency !== undefined && { latencyMs: parseDurationMs(latency, '--latency') }),
     ...(missShare !== undefined && { missShare: parseFraction(missShare, '--miss-share') }),
     ...(accuracyFloor !== undefined && { accuracyFloor: parseFraction(accuracyFloor, '--accuracy-floor') }),
-    ...(priority !== undefined && { priority: parseChoice(priority, ['latency', 'accuracy'], '--priority') }),
   };
-  if (Object.keys(requirement).length > 0) return requirement;
+}
+
+function energiesOf({ power, energy, temp, price }: BudgetOptions): Requirement {
+  return {
+    ...(power !== undefined && { powerW: parseQuantity(power, 'power', '--power') }),
+    ...(energy !== undefined && { energyJ: parseQuantity(energy, 'energy', '--energy') }),
+    ...(temp !== undefined && { tempC: parseQuantity(temp, 'temperature', '--temp') }),
+    ...(price !== undefined && { price: parsePrice(price) }),
+  };
+}
+
+/** A price has no unit: accuracy per joule, as a plain number. */
+function parsePrice(text: string): number {
+  const price = /^\d*\.?\d+(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
+  if (Number.isFinite(price)) return price;
   throw new AppError(
     'usage',
-    'give at least one of --latency, --miss-share, --accuracy-floor and --priority',
+    `--price: '${text}' is not a number, zero or above; it is accuracy per joule, for example 0.02`,
   );
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
-import type { CommandKind, CommandResult } from '../../shared/protocol/command.ts';
+import type { Command, CommandKind, CommandResult } from '../../shared/protocol/command.ts';
 import { encodeMessage } from '../../shared/protocol/messages.ts';
 import { topicOf } from '../../shared/protocol/topics.ts';
 import type { CommandResponse } from '../api/schemas.ts';
@@ -9,10 +9,9 @@ import type { Devices } from '../registry/devices.ts';
 /** Commands that may wait for their answers at once. */
 const MAX_PENDING = 1_000;
 
-export interface CommandRequest {
+export interface CommandRequest extends Readonly<Omit<Command, 'v' | 'kind' | 'expiresAt'>> {
   readonly kind: CommandKind;
   readonly timeoutMs: number;
-  readonly lines?: number;
 }
 
 export interface CommandsDeps {
@@ -76,9 +75,8 @@ export function createCommands(deps: CommandsDeps): Commands {
   };
 }
 
-function encode({ kind, timeoutMs, lines }: CommandRequest, now: number): string {
-  const expiresAt = now + timeoutMs;
-  return encodeMessage('command', { v: 1, kind, expiresAt, ...(lines === undefined ? {} : { lines }) });
+function encode({ timeoutMs, ...asked }: CommandRequest, now: number): string {
+  return encodeMessage('command', { v: 1, ...asked, expiresAt: now + timeoutMs });
 }
 
 function checkOnline({ devices }: CommandsDeps, id: string): void {

@@ -6,7 +6,7 @@ import type { LatestWindow } from './window-store.ts';
 
 /** The newest window of a device in a line. */
 export function summaryOf(window: LatestWindow): Static<typeof LatestSchema> {
-  const { ts, durationMs, switches, slowdown, requirement, points } = window;
+  const { ts, durationMs, switches, sheds, slowdown, requirement, points } = window;
   const latency = ruleOf('latencyMs').measure(window, points);
   const accuracy = ruleOf('accuracy').measure(window, points);
   const busiest = points.reduce<(typeof points)[number] | undefined>(
@@ -19,6 +19,7 @@ export function summaryOf(window: LatestWindow): Static<typeof LatestSchema> {
     inferences: latency?.count ?? 0,
     misses: points.reduce((sum, { misses }) => sum + misses, 0),
     switches,
+    sheds,
     level: busiest?.level ?? null,
     latencyMeanMs: latency === undefined ? null : latency.sum / latency.weight,
     latencyP95Ms: latency === undefined ? null : percentile95(latency),

@@ -77,7 +77,7 @@ function level(all: readonly StoredPoint[]): Measure | undefined {
   };
 }
 
-function counterOfWindow(field: 'switches' | 'skipped' | 'unreadable' | 'failed'): MetricRule {
+function counterOfWindow(field: 'switches' | 'sheds' | 'skipped' | 'unreadable' | 'failed'): MetricRule {
   return { ofPoints: false, aggregates: COUNTER, measure: (window) => single(window[field]) };
 }
 
@@ -127,10 +127,16 @@ export const METRIC_RULES = {
     measure: (_, points) => ({ ...single(inferencesOf(points)), weight: 0, count: inferencesOf(points) }),
   },
   switches: counterOfWindow('switches'),
+  sheds: counterOfWindow('sheds'),
   skipped: counterOfWindow('skipped'),
   unreadable: counterOfWindow('unreadable'),
   failed: counterOfWindow('failed'),
   slowdown: { ofPoints: false, aggregates: GAUGE, measure: (window) => single(window.slowdown) },
+  price: {
+    ofPoints: false,
+    aggregates: GAUGE,
+    measure: ({ price }) => (price === null ? undefined : single(price)),
+  },
   windows: { ofPoints: false, aggregates: ['count', 'rate'], measure: () => single(1) },
 } as const satisfies Record<Metric, MetricRule>;
 

@@ -86,4 +86,8 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (kind, name)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  ALTER TABLE windows ADD COLUMN sheds INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE windows ADD COLUMN price REAL;
+  `,
 ];

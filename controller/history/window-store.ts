@@ -14,10 +14,13 @@ export interface StoredWindow {
   readonly ts: number;
   readonly durationMs: number;
   readonly switches: number;
+  readonly sheds: number;
   readonly skipped: number;
   readonly unreadable: number;
   readonly failed: number;
   readonly slowdown: number;
+  /** Null where the device did not say. */
+  readonly price: number | null;
   readonly points: readonly StoredPoint[];
 }
 
@@ -43,7 +46,8 @@ export interface WindowStore {
 
 const PAGE_WINDOWS = 1_000;
 const WINDOW_COLUMNS =
-  'id, device, ts, duration_ms AS durationMs, switches, skipped, unreadable, failed, slowdown, requirement';
+  'id, device, ts, duration_ms AS durationMs, switches, sheds, skipped, unreadable, failed, slowdown, price, ' +
+  'requirement';
 const POINT_COLUMNS =
   'level, inferences, misses, labelled, correct, latency_sum_ms AS latencySumMs, ' +
   'latency_min_ms AS latencyMinMs, latency_max_ms AS latencyMaxMs';
@@ -77,14 +81,15 @@ export function createWindowStore(sqlite: Sqlite): WindowStore {
 function inserter(sqlite: Sqlite): (envelope: WindowEnvelope) => boolean {
   const insertWindow = sqlite.prepare(
     `INSERT OR IGNORE INTO windows
-       (device, boot_id, seq, ts, clock, duration_ms, family, switches, skipped, unreadable, failed, slowdown, requirement)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (device, boot_id, seq, ts, clock, duration_ms, family,
+        switches, sheds, skipped, unreadable, failed, slowdown, price, requirement)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const insertPoint = sqlite.prepare('INSERT INTO window_points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
   return ({ device, bootId, seq, ts, clock, body }) => {
-    const { durationMs, family, switches, skipped, unreadable, failed, slowdown } = body;
+    const { durationMs, family, switches, sheds = 0, skipped, unreadable, failed, slowdown, price } = body;
     const key = [device, bootId, seq, Math.round(ts), clock];
-    const counts = [switches, skipped, unreadable, failed, slowdown];
+    const counts = [switches, sheds, skipped, unreadable, failed, slowdown, price ?? null];
     const { changes, lastInsertRowid } = insertWindow.run(
       ...key,
       durationMs,

@@ -44,3 +44,20 @@ export function parseChoice<W extends string>(text: string, words: readonly W[],
   if (word !== undefined) return word;
   throw new AppError('usage', `${what}: '${text}' is not one of ${words.join(', ')}`);
 }
+
+const DATE = /^\d{4}-\d{2}-\d{2}(T|$)/;
+
+/**
+ * A time: ISO 8601, or how long ago.
+ * @returns milliseconds since the epoch
+ */
+export function parseTime(text: string, now: number, what: string): number {
+  if (DATE.test(text)) {
+    const ts = Date.parse(text);
+    if (Number.isFinite(ts) && ts >= 0) return ts;
+    throw new AppError('usage', `${what}: '${text}' is not a date; write for example 2026-05-01T12:00:00Z`);
+  }
+  const ago = parseQuantity(text, 'duration', what);
+  if (ago < 0 || ago > now) throw new AppError('usage', `${what}: '${text}' is not in the past`);
+  return Math.round(now - ago);
+}

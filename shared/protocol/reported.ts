@@ -5,6 +5,12 @@ import { RequirementSchema, SettingsSchema } from './requirement.ts';
 import { ProcessingElementSchema } from './window.ts';
 
 const Text = Type.String({ maxLength: 1_024 });
+/** There may be hundreds of operating points, and a report is one message. */
+const ShortText = Type.String({ maxLength: 200 });
+
+/** How an energy is known. `unknown` is not zero. */
+export const ENERGY_QUALITIES = ['measured', 'modelled', 'unknown'] as const;
+export type EnergyQuality = (typeof ENERGY_QUALITIES)[number];
 
 /** An operating point as the device has it: what it promises, and what it was measured at. */
 export const OperatingPointSchema = Type.Object({
@@ -13,7 +19,41 @@ export const OperatingPointSchema = Type.Object({
   accuracy: Type.Number({ minimum: 0, maximum: 1 }),
   /** Median latency measured on this device, milliseconds. */
   latencyMs: Type.Number({ minimum: 0 }),
+  /** Energy of one inference above idle, joules; absent where nothing is known. */
+  energyJ: Type.Optional(Type.Number({ minimum: 0 })),
+  energyQuality: Type.Optional(Type.Enum([...ENERGY_QUALITIES])),
+  /** Threads of one inference. */
+  threads: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Whether it can be chosen now: it is loaded and not in quarantine. */
+  usable: Type.Optional(Type.Boolean()),
+  /** Why it is kept out of service. */
+  quarantined: Type.Optional(ShortText),
 });
+export type ReportedPoint = Static<typeof OperatingPointSchema>;
+
+/** One sensor of the device, and whether the manager goes by it. */
+export const SensorHealthSchema = Type.Object({
+  name: Type.String({ maxLength: 128 }),
+  /** `ok`, or in a word what is wrong with it. */
+  state: Type.String({ maxLength: 32 }),
+  reason: Type.Optional(ShortText),
+});
+export type SensorHealth = Static<typeof SensorHealthSchema>;
+
+/** Where the figures of the operating points come from. */
+export const ProfileInfoSchema = Type.Object({
+  /** Measured in this boot, kept from an earlier one, or being measured now. */
+  state: Type.Union([Type.Literal('measured'), Type.Literal('kept'), Type.Literal('measuring')]),
+  /** When it was measured, milliseconds since the epoch. */
+  ts: Type.Optional(Type.Number({ minimum: 0 })),
+  /** Power mode, clocks and provider that it was measured under: it holds for no others. */
+  key: Type.Optional(Type.Record(Type.String({ maxLength: 32 }), ShortText)),
+  /** Why it no longer fits, when it does not. */
+  stale: Type.Optional(ShortText),
+});
+export type ProfileInfo = Static<typeof ProfileInfoSchema>;
+/** Sensors that a report has room for. */
+export const MAX_SENSORS = 64;
 
 /** What an agent has applied, and what it refused and why. Retained. */
 export const ReportedSchema = Type.Object({
@@ -28,6 +68,10 @@ export const ReportedSchema = Type.Object({
   }),
   family: Type.Object({ name: Text, version: Type.Integer({ minimum: 1 }), sha256: Text }),
   operatingPoints: Type.Array(OperatingPointSchema, { maxItems: 256 }),
+  /** Name of the policy that chooses among them. */
+  policy: Type.Optional(ShortText),
+  profile: Type.Optional(ProfileInfoSchema),
+  sensors: Type.Optional(Type.Array(SensorHealthSchema, { maxItems: MAX_SENSORS })),
   /** The versions of desired documents that this report answers. */
   applied: Type.Object({
     fleet: Type.Optional(VersionSchema),

@@ -41,8 +41,12 @@ export const WindowSchema = Type.Object({
   unreadable: Count,
   /** Inferences that failed. */
   failed: Count,
+  /** Frames given up because not even the fastest operating point would have been in time. */
+  sheds: Type.Optional(Count),
   /** The manager's slowdown estimate at the end: measured latency as a multiple of the profile's. */
   slowdown: Type.Number({ minimum: 0 }),
+  /** Accuracy per joule that the manager reckoned with at the end: the fleet's price and the local surcharge. */
+  price: Type.Optional(Type.Number({ minimum: 0 })),
   /** The requirement in force at the end of the window. */
   requirement: RequirementSchema,
 });

@@ -36,7 +36,9 @@ describe('commands', () => {
       'GET /v1/devices/jetson-1': { body: detailOf('jetson-1') },
       'PATCH /v1/devices/jetson-1/labels': { body: deviceOf('jetson-1') },
     };
-    expect((await fleet(words('devices show jetson-1'))).out).toMatch(/latencyMs +2 \(from group cameras\)/);
+    expect((await fleet(words('devices show jetson-1'))).out).toMatch(
+      /latencyMs +2ms \(from group cameras\)/,
+    );
     expect((await fleet(words('devices label jetson-1 site=lab old-'))).out).toContain('site=lab');
     expect(api.seen[1]?.body).toEqual({ set: { site: 'lab' }, remove: ['old'] });
   });
@@ -50,7 +52,7 @@ describe('commands', () => {
       'GET /v1/devices/jetson-1': { body: detailOf('jetson-1') },
     };
     const set = await fleet(words('budget set --latency 2ms --miss-share 2%'));
-    expect(set.out).toMatch(/^SCOPE .*DEVICES\nfleet +2ms +2% +- +- +3\n$/);
+    expect(set.out).toMatch(/^SCOPE .*DEVICES\nfleet +2ms +2%( +-){6} +3\n$/);
     await fleet(words('budget clear latency -g cameras'));
     expect(api.seen.map(({ body }) => body)).toEqual([
       { scope: { kind: 'fleet' }, set: { latencyMs: 2, missShare: 0.02 } },

@@ -25,6 +25,7 @@ export function deviceOf(id: string): Device {
       inferences: 300,
       misses: 3,
       switches: 1,
+      sheds: 0,
       level: 2,
       latencyMeanMs: 1.6,
       latencyP95Ms: 1.9,

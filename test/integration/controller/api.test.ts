@@ -127,7 +127,17 @@ test('requests that do not fit are refused in one readable line', async () => {
   await using controller = await runController(folder.path);
   const scope = { kind: 'fleet' };
   const cases: [method: string, path: string, body: unknown, message: RegExp][] = [
-    ['PATCH', '/v1/budgets', { scope, set: { latencyMs: 'fast' } }, /body: set\.latencyMs must be number/],
+    [
+      'PATCH',
+      '/v1/budgets',
+      { scope, set: { latencyMs: 'fast' } },
+      /body: set\.latencyMs: fast is not a number above 0/,
+    ],
+    ['PATCH', '/v1/budgets', { scope, set: { latencyMs: 5, powerW: -1 } }, /body: set\.powerW: -1 is not/],
+    ['PATCH', '/v1/budgets', { scope, set: { tempC: null } }, /body: set\.tempC: null is not a number/],
+    ['PATCH', '/v1/budgets', { scope, set: { priority: 'speed' } }, /set\.priority: 'speed' is not a limit/],
+    ['PATCH', '/v1/budgets', { scope, set: { priority: 'energy,energy' } }, /names energy twice/],
+    ['PATCH', '/v1/budgets', { scope, clear: ['speed'] }, /body: clear\.0/],
     ['PATCH', '/v1/budgets', { scope, set: { latency: 5 } }, /additional properties: latency/],
     ['PATCH', '/v1/budgets', { scope }, /nothing to set/],
     [

@@ -64,7 +64,7 @@ test('each field is refused by itself, with its scope and the reason', () => {
   const resolved = resolve({
     fleet: {
       version: version(1),
-      requirement: { latencyMs: 'fast', accuracyFloor: 0.7, powerW: 5 },
+      requirement: { latencyMs: 'fast', accuracyFloor: 0.7, speedX: 5 },
       settings: { windowMs: 1, frameRate: 10 },
     },
   });
@@ -72,10 +72,26 @@ test('each field is refused by itself, with its scope and the reason', () => {
   expect(resolved.settings).toEqual({ windowMs: 10_000, frameRate: 10, logLevel: 'info' });
   expect(resolved.refused.map(({ scope, field }) => [scope, field])).toEqual([
     ['fleet', 'latencyMs'],
-    ['fleet', 'powerW'],
+    ['fleet', 'speedX'],
     ['fleet', 'windowMs'],
   ]);
   expect(resolved.refused[1]?.reason).toMatch(/does not know the field/);
+});
+
+test.each([
+  ['powerW', null, 'powerW: null is not a number above 0 and at most 100000'],
+  ['energyJ', -0.05, 'energyJ: -0.05 is not a number above 0'],
+  ['tempC', 1e9, 'tempC: 1000000000 is not a number at least 0 and at most 150'],
+  ['price', '0.02', 'price: 0.02 is not a number'],
+  ['priority', 'latency,speed', "priority: 'speed' is not a limit"],
+  ['priority', 'energy,energy', "priority: 'energy,energy' names energy twice"],
+])('an impossible %s is refused in clear words and takes no other field along', (field, value, reason) => {
+  const good = { powerW: 7, energyJ: 0.05, tempC: 80, price: 0.02, priority: 'energy' };
+  const stated = JSON.parse(JSON.stringify({ ...good, [field]: value }));
+  const resolved = resolve({ fleet: { version: version(1), requirement: stated } });
+  const inForce = Object.entries({ ...DEFAULTS.requirement, ...good }).filter(([name]) => name !== field);
+  expect(resolved.requirement).toMatchObject(Object.fromEntries(inForce));
+  expect(resolved.refused).toEqual([{ scope: 'fleet', field, reason: expect.stringContaining(reason) }]);
 });
 
 test('what is refused stays a report that can be sent', () => {

@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { type FixedReport, reportedPoints, reportOf } from '../../../agent/report/document.ts';
 import { createReporter } from '../../../agent/report/reporter.ts';
-import type { Reported } from '../../../shared/protocol/reported.ts';
+import { encodeMessage } from '../../../shared/protocol/messages.ts';
+import { type Reported, ReportedSchema } from '../../../shared/protocol/reported.ts';
+import { MAX_MESSAGE_BYTES } from '../../../shared/protocol/topics.ts';
+import { parserOf } from '../../../shared/schema.ts';
 import { manualClock } from '../../support/clock.ts';
 
 const BASE: Reported = {
@@ -96,4 +100,49 @@ test('a failure to publish ends it', async () => {
     throw new Error('line cut');
   };
   await expect(reporter.run(publish, new AbortController().signal)).rejects.toThrow('line cut');
+});
+
+describe('a report', () => {
+  const fixed: FixedReport = {
+    ...{ v: 1, bootId: BASE.bootId, software: BASE.software, hardware: BASE.hardware, family: BASE.family },
+    operatingPoints: reportedPoints([{ pe: 'cpu', level: 0, accuracy: 0.9, latencyMs: 1.23456 }]),
+  };
+  const resolved = {
+    requirement: { powerW: 7 },
+    settings: {},
+    sources: {},
+    refused: [],
+    applied: { groups: {} },
+  };
+  const parse = parserOf(ReportedSchema);
+
+  test('holds figures of four digits, and of each point what is known of it', () => {
+    const point = { pe: 'gpu', level: 1, accuracy: 0.91, latencyMs: 1 } as const;
+    const known = { energyJ: 0.0123456, energyQuality: 'modelled', threads: 2, usable: false } as const;
+    const points = [point, { ...point, ...known, quarantined: 'x'.repeat(5_000) }];
+    const report = reportOf(fixed, { resolved, refused: [], rejected: {}, points });
+    expect(parse(JSON.parse(JSON.stringify(report)), 'report')).toEqual(report);
+    expect(report.operatingPoints).toEqual([
+      point,
+      { ...point, ...known, energyJ: 0.01235, quarantined: 'x'.repeat(200) },
+    ]);
+    expect(reportOf(fixed, { resolved, refused: [], rejected: {} }).operatingPoints).toEqual([
+      { pe: 'cpu', level: 0, accuracy: 0.9, latencyMs: 1.235 },
+    ]);
+  });
+
+  test('of very many points and sensors is a message still', () => {
+    const long = 'x'.repeat(500);
+    const points = Array.from({ length: 1_000 }, (_, level) => ({
+      ...({ pe: 'cpu', level, accuracy: 0.9, latencyMs: 1, energyJ: 0.1, threads: 1 } as const),
+      quarantined: long,
+    }));
+    const sensors = Array.from({ length: 1_000 }, () => ({ name: long, state: long, reason: long }));
+    const report = reportOf(fixed, {
+      ...{ resolved, refused: [], rejected: {}, points, sensors, policy: 'ofa' },
+      profile: { state: 'kept', ts: 1, key: { mode: '15W' }, stale: 'clocks have changed' },
+    });
+    expect(parse(report, 'report')).toEqual(report);
+    expect(Buffer.byteLength(encodeMessage('reported', report))).toBeLessThan(MAX_MESSAGE_BYTES);
+  });
 });

@@ -6,10 +6,10 @@ import {
   parseLabelWords,
   parseSettingWords,
   parseTarget,
-  parseTime,
   scopeOf,
 } from '../../../controller/cli/values.ts';
-import { parseCount, parseFraction } from '../../../shared/cli/values.ts';
+import { parseCount, parseFraction, parseTime } from '../../../shared/cli/values.ts';
+import { REQUIREMENT_FIELD_NAMES } from '../../../shared/protocol/requirement-rules.ts';
 
 const NOW = Date.parse('2026-05-01T12:00:00Z');
 
@@ -58,8 +58,14 @@ describe('parseTime', () => {
 describe('parseBudget', () => {
   it('reads every field in its unit', () => {
     expect(
-      parseBudget({ latency: '2ms', missShare: '2%', accuracyFloor: '0.92', priority: 'accuracy' }),
-    ).toEqual({ latencyMs: 2, missShare: 0.02, accuracyFloor: 0.92, priority: 'accuracy' });
+      parseBudget({
+        ...{ latency: '2ms', missShare: '2%', accuracyFloor: '0.92' },
+        ...{ power: '12W', energy: '50mJ', temp: '80C', price: '0.02', priority: 'accuracy,latency' },
+      }),
+    ).toEqual({
+      ...{ latencyMs: 2, missShare: 0.02, accuracyFloor: 0.92 },
+      ...{ powerW: 12, energyJ: 0.05, tempC: 80, price: 0.02, priority: 'accuracy,latency' },
+    });
   });
 
   it('leaves out what is not given', () => {
@@ -75,7 +81,23 @@ describe('parseBudget', () => {
     [{ latency: '0ms' }, 'above zero'],
     [{ accuracyFloor: '92' }, 'write for example 0.92 or 92%'],
     [{ missShare: '-1%' }, 'not between 0 and 1'],
-    [{ priority: 'speed' }, "--priority: 'speed' is not one of latency, accuracy"],
+    [{ missShare: '100%' }, '--miss-share: 1 is not a number at least 0 and below 1'],
+    [{ latency: '1h' }, '--latency: 3600000 is not a number above 0 and at most 600000'],
+    [{ power: '-5W' }, '--power: -5 is not a number above 0'],
+    [{ power: '5J' }, "--power: '5J' is an energy"],
+    [{ energy: '0mJ' }, '--energy: 0 is not a number above 0'],
+    [{ temp: '200C' }, '--temp: 200 is not a number at least 0 and at most 150'],
+    [{ temp: '80' }, "--temp: '80' has no unit"],
+    [{ price: 'NaN' }, "--price: 'NaN' is not a number"],
+    [{ price: '-1' }, "--price: '-1' is not a number"],
+    [{ price: '1e999' }, "--price: '1e999' is not a number"],
+    [
+      { priority: 'speed' },
+      "--priority: 'speed' is not a limit; name temperature, latency, accuracy, energy",
+    ],
+    [{ priority: 'latency,speed' }, "--priority: 'speed' is not a limit"],
+    [{ priority: 'latency,energy,latency' }, "--priority: 'latency,energy,latency' names latency twice"],
+    [{ priority: '' }, "--priority: '' is not a limit"],
   ])('refuses %j', (options, message) => {
     expect(() => parseBudget(options)).toThrow(message);
   });
@@ -121,7 +143,7 @@ describe('other values', () => {
       'missShare',
       'latencyMs',
     ]);
-    expect(parseFields([], BUDGET_FIELDS)).toEqual(['latencyMs', 'missShare', 'accuracyFloor', 'priority']);
+    expect(parseFields([], BUDGET_FIELDS)).toEqual(REQUIREMENT_FIELD_NAMES);
     expect(() => parseFields(['speed'], BUDGET_FIELDS)).toThrow("'speed' is not one of");
   });
 

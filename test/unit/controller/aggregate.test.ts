@@ -11,10 +11,12 @@ function stored(change: Partial<StoredWindow> = {}): StoredWindow {
     ts: 1_000,
     durationMs: 10_000,
     switches: 0,
+    sheds: 0,
     skipped: 0,
     unreadable: 0,
     failed: 0,
     slowdown: 1,
+    price: null,
     points: [],
     ...change,
   };
