@@ -1,5 +1,11 @@
 import Type, { type Static } from 'typebox';
 import { AppError } from '../../shared/errors.ts';
+import {
+  OperatingPointSchema,
+  ProfileInfoSchema,
+  type ReportedPoint,
+} from '../../shared/protocol/reported.ts';
+import type { Requirement } from '../../shared/protocol/requirement.ts';
 import { parserOf } from '../../shared/schema.ts';
 
 const Nullable = Type.Union([Type.Number(), Type.Null()]);
@@ -30,6 +36,15 @@ const DevicesSchema = Type.Object({
 });
 export type ShownDevice = Static<typeof DevicesSchema>['devices'][number];
 
+const DetailSchema = Type.Object({
+  reported: Type.Optional(
+    Type.Object({
+      operatingPoints: Type.Array(OperatingPointSchema),
+      profile: Type.Optional(ProfileInfoSchema),
+    }),
+  ),
+});
+
 const EventsSchema = Type.Object({
   events: Type.Array(
     Type.Object({
@@ -52,6 +67,10 @@ const AnswerSchema = Type.Object({
 export interface DemoApi {
   devices(): Promise<ShownDevice[]>;
   newestEvents(limit: number, sinceTs: number): Promise<ShownEvent[]>;
+  /** What a device has reported of its operating points; none before it has measured them. */
+  operatingPoints(device: string): Promise<ReportedPoint[]>;
+  /** States a budget for the whole fleet. */
+  setBudget(set: Requirement): Promise<void>;
   label(device: string, labels: Readonly<Record<string, string>>): Promise<void>;
   /** One value per device: an aggregate of a metric since a time. */
   perDevice(metric: string, aggregate: string, sinceTs: number): Promise<Map<string, number>>;
@@ -72,12 +91,24 @@ export function openApi(url: string, token: string): DemoApi {
     return await response.json();
   };
   const parseDevices = parserOf(DevicesSchema);
+  const parseDetail = parserOf(DetailSchema);
   const parseEvents = parserOf(EventsSchema);
   const parseAnswer = parserOf(AnswerSchema);
   return {
     devices: async () => parseDevices(await call('/v1/devices'), 'devices').devices,
     newestEvents: async (limit, sinceTs) =>
       parseEvents(await call(`/v1/events?limit=${limit}&since=${sinceTs}`), 'events').events,
+    operatingPoints: async (device) => {
+      const known = parseDevices(await call('/v1/devices'), 'devices').devices.some(
+        ({ id }) => id === device,
+      );
+      if (!known) return [];
+      const { reported } = parseDetail(await call(`/v1/devices/${device}`), device);
+      return reported?.profile?.state === 'measuring' ? [] : (reported?.operatingPoints ?? []);
+    },
+    setBudget: async (set) => {
+      await call('/v1/budgets', { method: 'PATCH', body: JSON.stringify({ scope: { kind: 'fleet' }, set }) });
+    },
     label: async (device, labels) => {
       await call(`/v1/devices/${device}/labels`, { method: 'PATCH', body: JSON.stringify({ set: labels }) });
     },

@@ -42,27 +42,60 @@ export interface Screen {
 /** How often lines are repeated where nobody watches a terminal, in calls of `show`. */
 const REPEAT_EVERY = 5;
 
+/** A picture of several lines that takes its own place again and again. */
+export interface Picture {
+  /** Whether the stream can do that: elsewhere nothing is shown. */
+  readonly inPlace: boolean;
+  look(): { width: number; color: boolean };
+  show(lines: readonly string[]): void;
+  /** Leaves its place as it was. */
+  clear(): void;
+}
+
+const PIPE_COLUMNS = 160;
+
+/** A picture on a stream. */
+export function createPicture(stream: NodeJS.WriteStream): Picture {
+  const inPlace = stream.isTTY === true;
+  let drawn = 0;
+  const clear = (): void => {
+    if (!inPlace || drawn === 0) return;
+    stream.moveCursor(0, -drawn);
+    stream.clearScreenDown();
+    drawn = 0;
+  };
+  return {
+    inPlace,
+    clear,
+    // One column less: a terminal may begin a new line after the last one.
+    look: () => ({
+      width: Math.max(20, (stream.columns ?? PIPE_COLUMNS) - 1),
+      color: inPlace && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb',
+    }),
+    show: (lines) => {
+      clear();
+      const fitting = lines.slice(0, Math.max(1, (stream.rows ?? lines.length + 1) - 1));
+      stream.write(`${fitting.join('\n')}\n`);
+      drawn = fitting.length;
+    },
+  };
+}
+
 /** A screen on a stream: drawn in place on a terminal, repeated now and then elsewhere. */
 export function createScreen(stream: NodeJS.WriteStream): Screen {
-  let drawn = 0;
+  const picture = createPicture(stream);
   let calls = 0;
-  const cut = (line: string): string => line.slice(0, Math.max(20, (stream.columns ?? 160) - 1));
+  const cut = (line: string): string => line.slice(0, picture.look().width);
   return {
     show: (devices, events) => {
       calls += 1;
       const lines = devices.map(deviceLine);
-      if (!stream.isTTY) {
+      if (!picture.inPlace) {
         if (calls % REPEAT_EVERY === 1) stream.write(`${lines.join('\n')}\n`);
         return;
       }
       const story = events.toReversed().map((event) => styleText('dim', cut(eventLine(event)), { stream }));
-      const all = [...lines.map(cut), '', ...story];
-      if (drawn > 0) {
-        stream.moveCursor(0, -drawn);
-        stream.clearScreenDown();
-      }
-      stream.write(`${all.join('\n')}\n`);
-      drawn = all.length;
+      picture.show([...lines.map(cut), '', ...story]);
     },
   };
 }

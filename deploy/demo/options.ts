@@ -9,6 +9,8 @@ export interface DemoOptions {
   /** Folder that is kept; undefined for a temporary one. */
   readonly stateDir: string | undefined;
   readonly json: boolean;
+  /** One device on a calm machine, under contention, and on a calm one again, instead of a fleet. */
+  readonly contention: boolean;
   readonly apiPort: string;
   readonly mqttPort: string;
 }
@@ -27,6 +29,17 @@ function portOf(text: string, flag: string): string {
   throw new AppError('usage', `${flag}: '${text}' is not a port from 0 to 65535`);
 }
 
+/** The options as they are typed. */
+interface Given {
+  readonly devices: string;
+  readonly for?: string;
+  readonly state?: string;
+  readonly contention?: boolean;
+  readonly apiPort: string;
+  readonly mqttPort: string;
+  readonly output: string;
+}
+
 /** The demonstration's command; `action` gets its options, checked. */
 export function demoCommand(action: (options: DemoOptions) => Promise<void>): Command {
   return new Command('ofa-fleet-demo')
@@ -35,20 +48,27 @@ export function demoCommand(action: (options: DemoOptions) => Promise<void>): Co
     .addOption(
       new Option('--for <duration>', 'end after this long, for example 20s; without it until Ctrl-C'),
     )
+    .addOption(
+      new Option(
+        '--contention',
+        'show one device while load on the CPU begins and ends; takes 30s, or --for',
+      ),
+    )
     .addOption(new Option('--state <dir>', 'folder to keep; without it a temporary one that is removed'))
     .addOption(new Option('--api-port <port>', 'port of the HTTP API; 0 takes a free one').default('0'))
     .addOption(new Option('--mqtt-port <port>', 'port of the broker; 0 takes a free one').default('0'))
     .addOption(
       new Option('-o, --output <format>', 'summary at the end').choices(['table', 'json']).default('table'),
     )
-    .action((given: Record<string, string | undefined>) =>
+    .action((given: Given) =>
       action({
-        devices: devicesOf(given['devices'] ?? ''),
-        forMs: given['for'] === undefined ? undefined : parseQuantity(given['for'], 'duration', '--for'),
-        stateDir: given['state'],
-        json: given['output'] === 'json',
-        apiPort: portOf(given['apiPort'] ?? '', '--api-port'),
-        mqttPort: portOf(given['mqttPort'] ?? '', '--mqtt-port'),
+        devices: devicesOf(given.devices),
+        forMs: given.for === undefined ? undefined : parseQuantity(given.for, 'duration', '--for'),
+        stateDir: given.state,
+        json: given.output === 'json',
+        contention: given.contention === true,
+        apiPort: portOf(given.apiPort, '--api-port'),
+        mqttPort: portOf(given.mqttPort, '--mqtt-port'),
       }),
     );
 }

@@ -1,10 +1,9 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { systemClock } from '../../shared/clock.ts';
 import { AppError, describeError } from '../../shared/errors.ts';
 import { runProgram, stopSignal } from '../../shared/program.ts';
 import type { DemoApi, ShownDevice } from './api.ts';
+import { demonstrateContention } from './contention.ts';
 import {
   type Controller,
   DEMO_FRAME_RATE,
@@ -16,6 +15,7 @@ import {
 } from './fleet.ts';
 import { createScreen } from './live.ts';
 import { type DemoOptions, demoCommand } from './options.ts';
+import { say, stateFolder, streamOf } from './stage.ts';
 import { type DeviceSummary, summarise, summaryText } from './summary.ts';
 
 const REFRESH_MS = 1_000;
@@ -23,7 +23,11 @@ const SHOWN_EVENTS = 6;
 
 /** Runs the demonstration with the arguments of this process; returns the exit status. */
 export function run(): Promise<number> {
-  return runProgram({ name: 'ofa-fleet demo', build: () => demoCommand(demonstrate) });
+  return runProgram({
+    name: 'ofa-fleet demo',
+    build: () =>
+      demoCommand((options) => (options.contention ? demonstrateContention(options) : demonstrate(options))),
+  });
 }
 
 async function demonstrate(options: DemoOptions): Promise<void> {
@@ -52,17 +56,6 @@ async function demonstrate(options: DemoOptions): Promise<void> {
   finish(await summarise(controller.api, sinceTs, await sentSince(agents, before)), options);
 }
 
-async function stateFolder(options: DemoOptions, stack: AsyncDisposableStack): Promise<string> {
-  if (options.stateDir !== undefined) {
-    const kept = resolve(options.stateDir);
-    await mkdir(kept, { recursive: true, mode: 0o700 });
-    return kept;
-  }
-  const temporary = await mkdtemp(join(tmpdir(), 'ofa-fleet-'));
-  stack.defer(() => rm(temporary, { recursive: true, force: true }));
-  return temporary;
-}
-
 function deviceFolders(stateDir: string, { devices }: DemoOptions): string[] {
   return Array.from({ length: devices }, (_, index) => join(stateDir, `demo-${index + 1}`));
 }
@@ -82,15 +75,6 @@ async function sentSince(
     return [device, (await windowsRecorded(stateDir)) - (before.get(stateDir) ?? 0)] as const;
   });
   return new Map(await Promise.all(counts));
-}
-
-/** Standard output belongs to the summary where that is JSON. */
-function streamOf({ json }: DemoOptions): NodeJS.WriteStream {
-  return json ? process.stderr : process.stdout;
-}
-
-function say(options: DemoOptions, text: string): void {
-  streamOf(options).write(text);
 }
 
 function greeting({ apiUrl, mqttUrl, tokenFile }: Controller, { devices }: DemoOptions): string {

@@ -1,6 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { Demo } from '../support/demo.ts';
 
+const TOP = 4;
 const PATIENCE = { timeout: 30_000, interval: 100 };
 
 interface Answer {
@@ -26,11 +27,12 @@ test('a demonstration runs, follows a budget within two seconds, and accounts fo
     expect(devices.map(({ latest }) => latest !== undefined)).toEqual([true, true]);
   }, PATIENCE);
 
-  // Nothing is fast enough for a microsecond, and everything for a minute: cheapest, then most accurate.
+  // Nothing is fast enough for a microsecond, and everything for a minute: the fastest, then the most accurate.
+  // On a noisy machine any of the smaller levels may have been measured as the fastest.
   expect(await demo.fleet('budget', 'set', '--latency', '1us')).toHaveProperty('status', 0);
   await vi.waitFor(async () => {
     const devices = await read(demo, 'devices', 'devices', 'list');
-    expect(devices.map(({ latest }) => latest?.level === 0 || latest?.level === 1)).toEqual([true, true]);
+    expect(devices.map(({ latest }) => latest !== undefined && latest.level < TOP)).toEqual([true, true]);
   }, PATIENCE);
   expect(await demo.fleet('budget', 'set', '--latency', '1m')).toHaveProperty('status', 0);
   const setTs = Date.now();
@@ -45,7 +47,7 @@ test('a demonstration runs, follows a budget within two seconds, and accounts fo
   await vi.waitFor(async () => {
     const words = ['--metric', 'share', '--by', 'level', '--since', '1m', '--bucket', '1s'];
     const series = await read(demo, 'series', 'telemetry', 'query', ...words);
-    expect(series.map(({ key }) => key)).toContain('3');
+    expect(series.map(({ key }) => key)).toContain(String(TOP));
   }, PATIENCE);
 
   const { status, stdout } = await demo.stop();

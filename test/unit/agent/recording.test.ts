@@ -11,7 +11,7 @@ import { Sketch } from '../../../shared/sketch.ts';
 import { keptLog, outboxOf, START_TS, stateFolder } from '../../support/agent.ts';
 import { type ManualClock, manualClock } from '../../support/clock.ts';
 
-const END = { family: 'f'.repeat(64), slowdown: 1, requirement: { latencyMs: 50 } };
+const END = { family: 'f'.repeat(64), slowdown: 1, price: 0, requirement: { latencyMs: 50 } };
 const HOUR_MS = 3_600_000;
 const fault: EventBody = { kind: 'fault', what: 'camera', reason: 'x' };
 
@@ -94,12 +94,13 @@ describe('a window', () => {
     const gatherer = createWindowGatherer();
     gatherer.inference({ pe: 'cpu', level: 0, latencyMs: 5, missed: true, correct: true });
     for (const name of ['switches', 'skipped', 'unreadable', 'failed'] as const) gatherer.count(name, 2);
-    const counts = { switches: 2, skipped: 2, unreadable: 2, failed: 2 };
+    const counts = { sheds: 0, switches: 2, skipped: 2, unreadable: 2, failed: 2 };
     expect(gatherer.take({ ...END, durationMs: 7 })).toMatchObject({ ...counts, ...END, durationMs: 7 });
     expect(gatherer.take({ ...END, durationMs: 8 })).toEqual({
       ...END,
       durationMs: 8,
       points: [],
+      sheds: 0,
       switches: 0,
       skipped: 0,
       unreadable: 0,
