@@ -5,10 +5,10 @@ import { extractSubNetwork } from '../../models/ofa/extract.ts';
 import { batchNorms } from '../../models/ofa/network.ts';
 import { encodeRecipe, packStatistics, type Recipe } from '../../models/ofa/recipe.ts';
 import { mobileNetV3Space } from '../../models/ofa/spaces.ts';
+import { median } from '../../shared/statistics.ts';
 import { bundledBackbone } from '../support/bundled.ts';
 import { randomBackbone } from '../support/random-backbone.ts';
 import { type Figure, judged } from './report.ts';
-import { median } from './statistics.ts';
 
 const CUTS = 9;
 const CUT_BAR_MS = 200;

@@ -8,9 +8,9 @@ import { publishedMlp } from '../../models/predictor/published-mlp.ts';
 import { bestUnder } from '../../models/search/archive.ts';
 import type { Restriction } from '../../models/search/genome.ts';
 import { type Front, searchFront } from '../../models/search/search.ts';
+import { median } from '../../shared/statistics.ts';
 import { referencePath } from '../support/reference.ts';
 import { type Figure, judged } from './report.ts';
-import { median } from './statistics.ts';
 
 const FOLDER = 'dynamic-ofa';
 const SEED = 1;

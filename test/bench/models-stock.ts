@@ -21,11 +21,11 @@ import {
   Tensor,
 } from '../../shared/onnx.ts';
 import { packageRoot } from '../../shared/package.ts';
+import { median } from '../../shared/statistics.ts';
 import { bundledBackbone } from '../support/bundled.ts';
 import { randomBackbone } from '../support/random-backbone.ts';
 import { greatestDifference } from '../support/run-model.ts';
 import { type Figure, judged } from './report.ts';
-import { median } from './statistics.ts';
 
 const run = promisify(execFile);
 

@@ -12,11 +12,15 @@ export interface Figure {
   readonly bar?: number;
   readonly holds?: boolean;
   readonly reason?: string;
+  /** What holds the value in 95 of 100 repetitions. */
+  readonly interval?: readonly [low: number, high: number];
 }
 
 export interface Bench {
   readonly summary: string;
   readonly measure: () => Promise<Figure[]>;
+  /** Parts of it that can be measured alone, by name. */
+  readonly parts?: Readonly<Record<string, () => Promise<Figure[]>>>;
 }
 
 export interface Report {
