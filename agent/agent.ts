@@ -1,12 +1,20 @@
+import { join } from 'node:path';
 import type { Clock } from '../shared/clock.ts';
 import { describeError } from '../shared/errors.ts';
 import { makeStateFolder } from '../shared/files.ts';
+import type { Logger } from '../shared/log.ts';
+import { openPowerMeter } from '../shared/power/open.ts';
 import type { AgentDeps } from './agent-deps.ts';
 import { createBackground } from './background.ts';
 import type { AgentConfig } from './config.ts';
-import { serveStatus } from './control/socket.ts';
+import { statedRequirement } from './config-parts.ts';
+import { serveControl } from './control/socket.ts';
 import { type OwnDefaults, openInForce } from './desired/in-force.ts';
 import { keepLink } from './link/link.ts';
+import { type MachineState, readMachine } from './profile/machine.ts';
+import { readPowerMode } from './sensors/power-mode.ts';
+import { execProgram } from './sensors/processes.ts';
+import { createSensors, type Sensors } from './sensors/sensors.ts';
 import { bringIntoService } from './serving.ts';
 import { metaOf, openAgentDatabase } from './store/database.ts';
 import { openTelemetry, type Telemetry } from './telemetry/telemetry.ts';
@@ -41,7 +49,8 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
   const database = stack.adopt(openAgentDatabase(config.state.dir), (open) => {
     open.close();
   });
-  metaOf(database).set('device', config.device);
+  const meta = metaOf(database);
+  meta.set('device', config.device);
   const inForce = openInForce(database, defaultsOf(config), (error) => {
     log.warn(`a desired document is in force but not kept: ${describeError(error)}`);
   });
@@ -54,17 +63,28 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
     log,
     maxBytes: maxMebibytes * 2 ** 20,
     maxAgeMs,
-    requirement: inForce.requirement,
   });
-  const serving = await bringIntoService({ config, database, clock, onFatal: deps.onFatal }, stack);
+  const sensors = stack.use(openSensors(deps, log));
+  const { onFatal } = deps;
+  const machine = machineOf(config.sensors.root);
+  const meter = await openPowerMeter(join(config.sensors.root, 'sys'));
+  const serving = await bringIntoService({ config, database, clock, onFatal, log, machine, meter }, stack);
   const restart = Promise.withResolvers<void>();
-  const wired = wire({ deps, bootId, inForce, telemetry, serving, askRestart: restart.resolve });
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const askRestart = restart.resolve;
+  const wired = wire({ deps, bootId, inForce, telemetry, serving, sensors, meta, signal, askRestart });
   const background = createBackground({ ...deps, log, stack });
-  background('link', (signal) => keepLink(wired.link, signal));
+  background('link', (stop) => keepLink(wired.link, stop));
   stack.defer(() => flush(clock, telemetry, wired));
   background('windows', wired.windows.run);
-  background('frames', wired.loop.run);
-  stack.use(await serveStatus(config.state.dir, wired.status));
+  background('sensors', wired.operation.sensing);
+  background('frames', wired.operation.loop.run);
+  stack.defer(async () => {
+    stopping.abort();
+    await wired.operation.settled();
+  });
+  stack.use(await serveControl(config.state.dir, wired.control));
   const { family } = serving.activation;
   log.info({ family: family.manifest.name, source: serving.frames.name, bootId }, 'agent started');
   return { restartAsked: restart.promise };
@@ -77,15 +97,27 @@ async function flush(clock: Clock, { outbox }: Telemetry, { canSend }: Wired): P
     await clock.sleep(FLUSH_POLL_MS);
 }
 
+function openSensors({ config, clock, random }: AgentDeps, log: Logger): Sensors {
+  const { root, periodMs } = config.sensors;
+  const { idleW, activeW } = config.energy;
+  return createSensors({
+    root,
+    clock,
+    random,
+    periodMs,
+    ...(idleW === null || activeW === null ? {} : { energyModel: { idleW, activeW } }),
+    onHealth: ({ name, state, reason }) => log.info({ sensor: name, state }, reason),
+  });
+}
+
+/** What a profile holds for; a Jetson's power mode is part of it. */
+function machineOf(root: string): () => Promise<MachineState> {
+  return () => readMachine({ root, powerMode: () => readPowerMode(root, execProgram) });
+}
+
 function defaultsOf(config: AgentConfig): OwnDefaults {
-  const { latencyMs, missShare, accuracyFloor, priority } = config.requirement;
   return {
-    requirement: {
-      ...(latencyMs === null ? {} : { latencyMs }),
-      ...(missShare === null ? {} : { missShare }),
-      ...(accuracyFloor === null ? {} : { accuracyFloor }),
-      priority,
-    },
+    requirement: statedRequirement(config.requirement),
     settings: {
       windowMs: config.telemetry.windowMs,
       frameRate: config.frames.rate,

@@ -4,22 +4,28 @@ import { type ConfigSchema, type ConfigSources, type LoadedConfig, loadConfig } 
 import { AppError } from '../shared/errors.ts';
 import { packageRoot } from '../shared/package.ts';
 import { isId } from '../shared/protocol/ids.ts';
-import { LOG_LEVELS, type Priority, type Settings } from '../shared/protocol/requirement.ts';
+import { LOG_LEVELS, type Settings } from '../shared/protocol/requirement.ts';
+import {
+  checkEngine,
+  checkManager,
+  checkRequirement,
+  type EngineConfig,
+  engineSchema,
+  type ManagerConfig,
+  managerSchema,
+  type RequirementConfig,
+  requirementSchema,
+} from './config-parts.ts';
 
-export interface AgentConfig {
+export interface AgentConfig extends ManagerConfig {
   state: { dir: string };
   fleet: string;
   device: string;
   broker: { url: string; username: string | null; password: string | null };
   family: { dir: string };
   frames: { source: string; rate: number; offset: number };
-  engine: { threads: number; runTimeoutMs: number };
-  requirement: {
-    latencyMs: number | null;
-    missShare: number | null;
-    accuracyFloor: number | null;
-    priority: Priority;
-  };
+  engine: EngineConfig;
+  requirement: RequirementConfig;
   telemetry: { windowMs: number };
   outbox: { maxMebibytes: number; maxAgeMs: number };
   log: { level: NonNullable<Settings['logLevel']> };
@@ -121,54 +127,9 @@ export function agentConfigSchema(): ConfigSchema<AgentConfig> {
         arg: 'frame-offset',
       },
     },
-    engine: {
-      threads: {
-        doc: 'Threads of one inference',
-        format: 'nat',
-        default: 1,
-        env: 'OFA_AGENT_THREADS',
-        arg: 'threads',
-      },
-      runTimeoutMs: {
-        doc: 'An inference that takes longer than this is hung: the agent ends itself and is started again',
-        format: 'duration',
-        default: 30_000,
-        env: 'OFA_AGENT_RUN_TIMEOUT',
-      },
-    },
-    requirement: {
-      latencyMs: {
-        doc: 'Latency budget of one inference, where the controller states none',
-        format: 'duration',
-        nullable: true,
-        default: null,
-        env: 'OFA_AGENT_LATENCY',
-        arg: 'latency',
-      },
-      missShare: {
-        doc: 'Share of inferences that may miss it',
-        format: 'fraction',
-        nullable: true,
-        default: null,
-        env: 'OFA_AGENT_MISS_SHARE',
-        arg: 'miss-share',
-      },
-      accuracyFloor: {
-        doc: 'Smallest top-1 accuracy that a level may have',
-        format: 'fraction',
-        nullable: true,
-        default: null,
-        env: 'OFA_AGENT_ACCURACY_FLOOR',
-        arg: 'accuracy-floor',
-      },
-      priority: {
-        doc: 'What is kept when not both can be',
-        format: ['latency', 'accuracy'],
-        default: 'latency',
-        env: 'OFA_AGENT_PRIORITY',
-        arg: 'priority',
-      },
-    },
+    engine: engineSchema(),
+    requirement: requirementSchema(),
+    ...managerSchema(),
     telemetry: {
       windowMs: {
         doc: 'Length of a telemetry window',
@@ -207,7 +168,7 @@ export function agentConfigSchema(): ConfigSchema<AgentConfig> {
 /** Reads the agent's configuration. @throws AppError `usage` or `config` naming the value that is wrong */
 export function loadAgentConfig(sources: ConfigSources): LoadedConfig<AgentConfig> {
   const loaded = loadConfig(agentConfigSchema(), sources);
-  const { device, fleet, broker, frames, telemetry, engine, requirement } = loaded.values;
+  const { device, fleet, broker, frames, telemetry } = loaded.values;
   for (const [name, id] of Object.entries({ device, fleet })) {
     if (!isId(id))
       throw new AppError(
@@ -220,9 +181,10 @@ export function loadAgentConfig(sources: ConfigSources): LoadedConfig<AgentConfi
   const { windowMs } = telemetry;
   if (!(Number.isInteger(windowMs) && windowMs >= 100 && windowMs <= 3_600_000))
     throw new AppError('config', `window: ${windowMs} ms is not a whole number from 100ms to 1h`);
-  if (engine.threads < 1) throw new AppError('config', `threads: ${engine.threads} is less than 1`);
   checkBroker(broker.url);
-  checkRequirement(requirement);
+  checkEngine(loaded.values.engine);
+  checkManager(loaded.values);
+  checkRequirement(loaded.values.requirement);
   return loaded;
 }
 
@@ -235,14 +197,4 @@ function checkBroker(url: string): void {
     throw new AppError('config', `broker url: '${url}' is not MQTT; write for example mqtt://10.0.0.5:1883`);
   if (new URL(url).password !== '')
     throw new AppError('config', 'broker url: it holds a password; give it in OFA_AGENT_BROKER_PASSWORD');
-}
-
-/** The limits that the protocol sets too: a controller would drop every window that states others. */
-function checkRequirement({ latencyMs, missShare, accuracyFloor }: AgentConfig['requirement']): void {
-  if (latencyMs !== null && !(latencyMs > 0 && latencyMs <= 600_000))
-    throw new AppError('config', `latency: ${latencyMs} ms is not above 0 and at most 10min`);
-  if (missShare !== null && missShare >= 1)
-    throw new AppError('config', `miss share: ${missShare} is not less than 1`);
-  if (accuracyFloor !== null && accuracyFloor > 1)
-    throw new AppError('config', `accuracy floor: ${accuracyFloor} is more than 1`);
 }

@@ -3,11 +3,12 @@ import { Command, Option } from 'commander';
 import { systemClock } from '../shared/clock.ts';
 import { configEntries, type LoadedConfig } from '../shared/config.ts';
 import { addConfigFlags, configSources } from '../shared/config-flags.ts';
+import { askStatus } from '../shared/control/client.ts';
 import { AppError } from '../shared/errors.ts';
 import { packageVersion } from '../shared/package.ts';
 import { disposeInTime, runProgram, stopSignal, tellParent } from '../shared/program.ts';
 import { type AgentConfig, agentConfigSchema, loadAgentConfig } from './config.ts';
-import { askStatus } from './control/socket.ts';
+import { addQueries } from './control/program.ts';
 import { stoppedStatus } from './status.ts';
 import { describeStatus } from './status-text.ts';
 
@@ -45,6 +46,7 @@ function buildProgram(env: NodeJS.ProcessEnv): Command {
     )
     .addHelpText('after', '\nExample:\n  $ ofa-agent status --state /var/lib/ofa-agent -o json')
     .action((flags: Flags) => printStatus(load(flags).values, flags['output'] === 'json'));
+  addQueries(program, withFlags, (flags) => load(flags).values.state.dir);
   const config = program.command('config').description("The agent's configuration.");
   withFlags(config.command('print'))
     .description('Print the configuration that run would use, secrets masked.')

@@ -1,14 +1,25 @@
+import { formatPercent } from '../shared/cli/format.ts';
+import type { Clock } from '../shared/clock.ts';
+import type { ProfileAnswer } from '../shared/control/protocol.ts';
 import type { Logging } from '../shared/log.ts';
+import type { ProfileAction } from '../shared/protocol/command.ts';
+import type { ProcessingElement } from '../shared/protocol/window.ts';
 import type { AgentDeps } from './agent-deps.ts';
 import { type CommandHandlers, createCommandRunner } from './commands/commands.ts';
+import { explainCommand } from './commands/explain.ts';
+import { type ControlHandlers, explainHandlers } from './control/handlers.ts';
 import type { InForce } from './desired/in-force.ts';
+import type { ExplainRing } from './explain/ring.ts';
 import { createControllerGate } from './link/controller-gate.ts';
 import type { LinkDeps } from './link/link.ts';
-import { fixedReport, reportOf } from './report/document.ts';
+import { openReferenceStore } from './operation/audit-references.ts';
+import { createOperation, type Operation } from './operation/operation.ts';
+import { fixedReport, type PointState, reportOf } from './report/document.ts';
 import { createReporter } from './report/reporter.ts';
-import { createFrameLoop, type FrameLoop } from './runtime/loop.ts';
+import type { Sensors } from './sensors/sensors.ts';
 import type { Serving } from './serving.ts';
-import { type AgentStatus, statusOf } from './status.ts';
+import { statusOf } from './status.ts';
+import type { Meta } from './store/database.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 import { createWindowLoop, type WindowLoop } from './telemetry/window-loop.ts';
 import { createUplinkSession } from './uplink-session.ts';
@@ -19,15 +30,20 @@ export interface Wiring {
   readonly inForce: InForce;
   readonly telemetry: Telemetry;
   readonly serving: Serving;
+  readonly sensors: Sensors;
+  /** What audits have learnt is kept there. */
+  readonly meta: Meta;
+  /** Ends what is under way in the background. */
+  readonly signal: AbortSignal;
   readonly askRestart: () => void;
 }
 
 /** The loops of an agent, ready to run, and what it says of itself. */
 export interface Wired {
-  readonly loop: FrameLoop;
+  readonly operation: Operation;
   readonly windows: WindowLoop;
   readonly link: LinkDeps;
-  readonly status: () => AgentStatus;
+  readonly control: ControlHandlers;
   /** Whether telemetry that is recorded now would be taken in. */
   readonly canSend: () => boolean;
 }
@@ -40,15 +56,25 @@ const MAX_REASON = 1_000;
 const MAX_LOG_CHARACTERS = 60_000;
 
 /** Joins the parts of an agent by callbacks; starts nothing. */
-export function wire({ deps, bootId, inForce, telemetry, serving, askRestart }: Wiring): Wired {
+export function wire(wiring: Wiring): Wired {
+  const { deps, bootId, inForce, telemetry, serving, sensors, askRestart } = wiring;
   const { config, clock, logging } = deps;
   const { log } = logging;
   const identity = { fleet: config.fleet, device: config.device };
-  const loop = createFrameLoop({
-    ...serving,
+  const operation = createOperation({
+    serving,
+    sensors,
+    config,
     clock,
-    listener: telemetry.listener,
-    inForce: () => ({ requirement: inForce.requirement(), frameRate: inForce.settings().frameRate }),
+    random: deps.random,
+    log,
+    requirement: inForce.requirement,
+    frameRate: () => inForce.settings().frameRate,
+    listen: telemetry.listen,
+    event: telemetry.recorder.event,
+    onChanged: () => reporter.touch(),
+    references: openReferenceStore(wiring.meta, serving.activation.family.sha256),
+    signal: wiring.signal,
   });
   const windows = createWindowLoop({
     ...telemetry,
@@ -56,14 +82,25 @@ export function wire({ deps, bootId, inForce, telemetry, serving, askRestart }: 
     windowMs: () => inForce.settings().windowMs,
     end: () => ({
       family: serving.activation.family.sha256,
-      slowdown: loop.state().slowdown,
+      slowdown: operation.view().slowdown,
+      price: operation.view().price,
       requirement: inForce.requirement(),
     }),
   });
   const refused = tellRefusedFamily(serving, telemetry, logging);
+  tellOutOfService(serving, telemetry, logging);
   const rejected: Record<string, number> = {};
   const fixed = fixedReport(bootId, serving.activation.family, serving.profile);
-  const report = () => reportOf(fixed, { resolved: inForce.resolved(), refused, rejected: { ...rejected } });
+  const report = () =>
+    reportOf(fixed, {
+      resolved: inForce.resolved(),
+      refused,
+      rejected: { ...rejected },
+      points: [...operation.points(), ...outOfService(serving)],
+      policy: operation.policy,
+      profile: operation.profileKeeper.info(),
+      sensors: sensors.health(),
+    });
   const reporter = createReporter({ clock, minIntervalMs: REPORT_INTERVAL_MS, current: report });
   const gate = createControllerGate();
   const session = createUplinkSession({
@@ -73,7 +110,10 @@ export function wire({ deps, bootId, inForce, telemetry, serving, askRestart }: 
     log,
     publisher: telemetry.publisher,
     desired: inForce.documents,
-    commands: createCommandRunner(clock, handlersOf(logging, askRestart)),
+    commands: createCommandRunner(
+      clock,
+      handlersOf({ logging, operation, ring: telemetry.ring, clock, askRestart }),
+    ),
     onDesired: () => {
       inForce.refresh();
       log.level = inForce.settings().logLevel;
@@ -118,10 +158,15 @@ export function wire({ deps, bootId, inForce, telemetry, serving, askRestart }: 
       uptimeMs: Math.round(clock.monoMs() - startedMs),
       link: { connected: session.isUp, controllerOnline: gate.isOnline },
       report: report(),
-      manager: loop.state(),
+      manager: operation.view(),
       telemetry: { ...telemetry.outbox.totals(), lost: telemetry.recorder.lost() },
     });
-  return { loop, windows, link, status, canSend: () => session.isUp && gate.isOnline };
+  const control: ControlHandlers = {
+    status,
+    ...explainHandlers({ ring: telemetry.ring, clock, profile: operation.profile }),
+    profile: ({ action }) => answerProfile(operation, action),
+  };
+  return { operation, windows, link, control, canSend: () => session.isUp && gate.isOnline };
 }
 
 function tellRefusedFamily({ activation }: Serving, { recorder }: Telemetry, { log }: Logging) {
@@ -133,14 +178,73 @@ function tellRefusedFamily({ activation }: Serving, { recorder }: Telemetry, { l
   return [{ scope: 'configuration', field: 'family', reason }];
 }
 
-function handlersOf({ ring }: Logging, askRestart: () => void): CommandHandlers {
+/** Says once, at the start, what the last process died of and which levels cannot be run. */
+function tellOutOfService({ judgement, leftOut }: Serving, { recorder }: Telemetry, { log }: Logging): void {
+  const tell = (pe: ProcessingElement, level: number, reason: string): void => {
+    log.warn({ pe, level }, reason);
+    recorder.event({ kind: 'quarantine', state: 'begins', pe, level, reason: reason.slice(0, MAX_REASON) });
+  };
+  if (judgement !== undefined) {
+    const { suspect, sentence, reason } = judgement;
+    if (sentence === 'quarantined') tell(suspect.point.pe, suspect.point.level, reason);
+    else recorder.event({ kind: 'fault', what: 'a run did not end', reason: reason.slice(0, MAX_REASON) });
+  }
+  for (const { pe, level, reason } of leftOut) tell(pe, level, reason);
+}
+
+/** Levels that are not run: they are shown beside the others, with the reason. */
+function outOfService({ activation, quarantined, leftOut }: Serving): PointState[] {
+  return [...quarantined, ...leftOut].map(({ pe, level, reason }) => ({
+    pe,
+    level,
+    accuracy: activation.family.manifest.levels[level]?.accuracy ?? 0,
+    latencyMs: 0,
+    usable: false,
+    quarantined: reason,
+  }));
+}
+
+interface Answering {
+  readonly logging: Logging;
+  readonly operation: Operation;
+  readonly ring: ExplainRing;
+  readonly clock: Clock;
+  readonly askRestart: () => void;
+}
+
+function handlersOf({ logging, operation, ring, clock, askRestart }: Answering): CommandHandlers {
   return {
     ping: () => ({ state: 'done' }),
-    logs: ({ lines = 100 }) => ({ state: 'done', lines: newestThatFit(ring.newest(lines)) }),
+    logs: ({ lines = 100 }) => ({ state: 'done', lines: newestThatFit(logging.ring.newest(lines)) }),
+    explain: explainCommand(ring, clock),
+    profile: ({ action = 'show' }) => ({ state: 'done', ...answerProfile(operation, action) }),
+    audit: () => ({ state: 'done', ...answerAudit(operation.audit()) }),
     restart: () => {
       askRestart();
       return { state: 'done' };
     },
+  };
+}
+
+function answerProfile({ profileKeeper }: Operation, action: ProfileAction): ProfileAnswer {
+  if (action === 'measure') profileKeeper.measure();
+  return profileKeeper.answer();
+}
+
+function answerAudit(view: ReturnType<Operation['audit']>): ProfileAnswer {
+  const { drift, auditShare, levels, audits, dropped } = view;
+  const lines = levels.map(({ accuracy, agreement, audits: made }, level) => {
+    const known =
+      accuracy === undefined
+        ? 'accuracy not known from audits'
+        : `accuracy ${formatPercent(accuracy.low)} to ${formatPercent(accuracy.high)}`;
+    return `level ${level}  ${known}, ${made} audits, ${formatPercent(agreement.share)} agree`;
+  });
+  const alarm =
+    drift === undefined ? 'no drift' : `drift since ${drift.inferences} inferences, by ${drift.by}`;
+  return {
+    lines: [`${alarm}; ${audits} audits, ${formatPercent(auditShare)} of inferences are audited`, ...lines],
+    data: { drift: drift ?? null, auditShare, audits, dropped, levels },
   };
 }
 

@@ -1,99 +1,61 @@
 import type { Clock } from '../../shared/clock.ts';
 import { describeError } from '../../shared/errors.ts';
 import { argmax } from '../../shared/logits.ts';
-import type { Requirement } from '../../shared/protocol/requirement.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Limit } from '../../shared/protocol/requirement.ts';
 import type { Frame, FrameSource } from '../frames/source.ts';
-import {
-  DEFAULT_MISS_SHARE,
-  type Decision,
-  decide,
-  initialState,
-  type Limit,
-  type ManagerState,
-  type OperatingPoint,
-  observe,
-  type Profile,
-} from './manager.ts';
+import type { InferenceDone, InferenceOutcome, Inferencer, InferenceShed } from './inference.ts';
+import type { OperatingPoint } from './points.ts';
 
-/** One inference that was made, with the decision behind it. */
-export interface InferenceMade {
-  readonly point: OperatingPoint;
-  readonly latencyMs: number;
-  readonly missed: boolean;
+/** One inference that was made. */
+export interface FrameAnswered extends InferenceDone {
   /** Whether the answer is the frame's label; undefined without a label. */
   readonly correct: boolean | undefined;
+  readonly pixels: Uint8Array;
 }
 
 /** What the loop tells as it happens; each is called right after the inference that it speaks of. */
 export interface LoopListener {
-  inference(made: InferenceMade): void;
-  switched(from: OperatingPoint, to: OperatingPoint, decision: Decision): void;
-  violation(limit: Limit, state: 'begins' | 'ends', decision: Decision): void;
+  inference(answered: FrameAnswered): void;
+  switched(from: OperatingPoint, done: InferenceDone): void;
+  shed(shed: InferenceShed): void;
+  /** A limit cannot be met from now on, or can be met again. */
+  violation(limit: Limit, state: 'begins' | 'ends', outcome: InferenceOutcome): void;
   skipped(frames: number): void;
   unreadable(reason: string): void;
   failed(reason: string): void;
 }
 
 export interface LoopDeps {
-  readonly engine: Engine;
+  readonly inferencer: Inferencer;
   readonly frames: FrameSource;
-  readonly profile: Profile;
   readonly clock: Clock;
-  /** The requirement and frame rate in force, asked before every frame. */
-  readonly inForce: () => { readonly requirement: Requirement; readonly frameRate: number };
+  /** Frames per second in force, asked before every frame. */
+  readonly frameRate: () => number;
   readonly listener: LoopListener;
+  /**
+   * Does a piece of the work that waits for idle time, if there is one for so many milliseconds; 0 when the next
+   * frame is due already. It never rejects.
+   */
+  readonly idle: (leftMs: number) => Promise<void>;
 }
 
 /** The inference loop of an agent. */
 export interface FrameLoop {
   run(signal: AbortSignal): Promise<void>;
-  /** The manager's state, for telemetry and for people. */
-  state(): ManagerState;
+  /** Until the next frame is due, milliseconds; 0 while one is being answered. */
+  leftMs(): number;
+  /** Whether a piece of idle work is under way. */
+  isDoingIdleWork(): boolean;
 }
 
 /** Makes the loop: frame -> decision -> inference -> observation, at the frame rate in force. */
 export function createFrameLoop(deps: LoopDeps): FrameLoop {
-  const { clock, listener, profile } = deps;
-  let state = initialState();
-  let violated: readonly Limit[] = [];
+  const { clock, listener } = deps;
+  const tell = createTeller(listener);
+  let nextDueMs = Number.NEGATIVE_INFINITY;
+  let isDoingIdleWork = false;
 
-  const tellViolations = (decision: Decision): void => {
-    for (const limit of decision.violated) {
-      if (!violated.includes(limit)) listener.violation(limit, 'begins', decision);
-    }
-    for (const limit of violated) {
-      if (!decision.violated.includes(limit)) listener.violation(limit, 'ends', decision);
-    }
-    violated = decision.violated;
-  };
-
-  const infer = async (frame: Frame, requirement: Requirement): Promise<void> => {
-    const decision = decide(state, requirement, profile);
-    const point = profile[decision.point];
-    const before = state.current === undefined ? undefined : profile[state.current];
-    if (point === undefined) return;
-    const startedMs = clock.monoMs();
-    const { logits } = await deps.engine.run(decision.point, frame.pixels);
-    const nowMs = clock.monoMs();
-    const latencyMs = nowMs - startedMs;
-    const missShare = requirement.missShare ?? DEFAULT_MISS_SHARE;
-    state = observe(state, {
-      point: decision.point,
-      latencyMs,
-      profileMs: point.latencyMs,
-      missShare,
-      nowMs,
-    });
-    if (before !== undefined && before !== point) listener.switched(before, point, decision);
-    tellViolations(decision);
-    const missed = latencyMs > (requirement.latencyMs ?? Number.POSITIVE_INFINITY);
-    const correct = frame.label === undefined ? undefined : argmax(logits) === frame.label;
-    listener.inference({ point, latencyMs, missed, correct });
-  };
-
-  const oneFrame = async (): Promise<void> => {
-    const { requirement } = deps.inForce();
+  const oneFrame = async (dueMs: number | undefined): Promise<void> => {
     let frame: Frame;
     try {
       frame = await deps.frames.next();
@@ -101,14 +63,28 @@ export function createFrameLoop(deps: LoopDeps): FrameLoop {
       listener.unreadable(describeError(error));
       return;
     }
-    await infer(frame, requirement).catch((error: unknown) => listener.failed(describeError(error)));
+    const arrivedMs = dueMs ?? clock.monoMs();
+    const { pixels, label } = frame;
+    const outcome = await deps.inferencer.infer({ pixels, arrivedMs });
+    tell(outcome, pixels, label);
+  };
+
+  const idleWork = async (leftMs: number): Promise<void> => {
+    isDoingIdleWork = true;
+    try {
+      await deps.idle(leftMs);
+    } finally {
+      isDoingIdleWork = false;
+    }
   };
 
   const run = async (signal: AbortSignal): Promise<void> => {
     let dueMs = clock.monoMs();
+    // A frame that finds the device busy has been waiting since it was due; else it arrives when it is read.
+    let waitingSinceMs: number | undefined;
     while (!signal.aborted) {
-      await oneFrame();
-      const periodMs = 1_000 / deps.inForce().frameRate;
+      await oneFrame(waitingSinceMs).catch((error: unknown) => listener.failed(describeError(error)));
+      const periodMs = 1_000 / deps.frameRate();
       dueMs += periodMs;
       const behindMs = clock.monoMs() - dueMs;
       if (behindMs >= periodMs) {
@@ -116,9 +92,56 @@ export function createFrameLoop(deps: LoopDeps): FrameLoop {
         listener.skipped(frames);
         dueMs += frames * periodMs;
       }
+      nextDueMs = dueMs;
+      await idleWork(Math.max(0, dueMs - clock.monoMs()));
+      waitingSinceMs = clock.monoMs() > dueMs ? dueMs : undefined;
       // Also when late: the event loop must turn, or a fast source would starve the link.
       await clock.sleep(Math.max(0, dueMs - clock.monoMs()), signal).catch(() => undefined);
+      nextDueMs = Number.NEGATIVE_INFINITY;
     }
   };
-  return { run, state: () => state };
+  return {
+    run,
+    leftMs: () => Math.max(0, nextDueMs - clock.monoMs()),
+    isDoingIdleWork: () => isDoingIdleWork,
+  };
+}
+
+/** A limit that is met for a moment is not met again: a spell of violation ends when none was for so long. */
+const SPELL_ENDS_MS = 2_000;
+
+/** Turns outcomes into what is told: inferences, switches, and limits that begin or end to be broken. */
+function createTeller(listener: LoopListener) {
+  /** When each limit that is broken gave way last. */
+  const violatedMs = new Map<Limit, number>();
+  let point: OperatingPoint | undefined;
+
+  const tellViolations = (outcome: InferenceOutcome): void => {
+    const { gaveWay } = outcome.decision;
+    for (const limit of gaveWay) {
+      const isNew = !violatedMs.has(limit);
+      violatedMs.set(limit, outcome.nowMs);
+      if (isNew) listener.violation(limit, 'begins', outcome);
+    }
+    for (const [limit, lastMs] of violatedMs) {
+      if (outcome.nowMs - lastMs < SPELL_ENDS_MS) continue;
+      violatedMs.delete(limit);
+      listener.violation(limit, 'ends', outcome);
+    }
+  };
+
+  return (outcome: InferenceOutcome, pixels: Uint8Array, label: number | undefined): void => {
+    tellViolations(outcome);
+    if (outcome.kind === 'shed') {
+      listener.shed(outcome);
+      return;
+    }
+    const before = point;
+    point = outcome.point;
+    const correct = label === undefined ? undefined : argmax(outcome.logits) === label;
+    listener.inference({ ...outcome, correct, pixels });
+    if (before !== undefined && (before.pe !== point.pe || before.level !== point.level)) {
+      listener.switched(before, outcome);
+    }
+  };
 }

@@ -1,8 +1,13 @@
+import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
-import type { Requirement } from '../../shared/protocol/requirement.ts';
+import type { Limit } from '../../shared/protocol/requirement.ts';
+import { expectedOf, nameOf } from '../explain/record.ts';
+import type { ExplainRing } from '../explain/ring.ts';
+import { explainDecision } from '../explain/words.ts';
+import type { InferenceOutcome } from '../runtime/inference.ts';
 import type { LoopListener } from '../runtime/loop.ts';
-import type { OperatingPoint } from '../runtime/manager.ts';
-import { explainDecision } from '../runtime/manager.ts';
+import type { OperatingPoint } from '../runtime/points.ts';
+import type { PolicyView } from '../runtime/policy.ts';
 import type { EventLimiter } from './event-limiter.ts';
 import type { Recorder } from './recorder.ts';
 import type { WindowGatherer } from './window.ts';
@@ -10,44 +15,48 @@ import type { WindowGatherer } from './window.ts';
 export interface ListenerDeps {
   readonly gatherer: WindowGatherer;
   readonly recorder: Recorder;
+  readonly ring: ExplainRing;
+  readonly clock: Clock;
   readonly log: Logger;
-  readonly requirement: () => Requirement;
-  /** Switches and violations each have their own, so that neither hides the other. */
+  /** What the manager believes of the machine. */
+  readonly view: () => PolicyView;
+  /** Each kind has its own, so that none hides another. */
   readonly switchLimiter: EventLimiter;
   readonly violationLimiter: EventLimiter;
+  readonly shedLimiter: EventLimiter;
   /** Log lines of frames that fail: a broken camera fails at every frame. */
   readonly logLimiter: EventLimiter;
 }
 
-const pointOf = ({ pe, level }: OperatingPoint) => ({ pe, level });
-
-/** Turns what the inference loop tells into windows and events. Counts are exact; events are limited in rate. */
+/**
+ * Turns what the inference loop tells into windows, events and the memory of decisions. Counts are exact;
+ * events are limited in rate and say how many were held back.
+ */
 export function createLoopListener(deps: ListenerDeps): LoopListener {
-  const { gatherer, recorder, log } = deps;
+  const { gatherer, recorder, log, ring, clock } = deps;
   return {
-    inference: ({ point, latencyMs, missed, correct }) => {
+    inference: ({ point, index, latencyMs, budgetMs, missed, correct, nowMs }) => {
       gatherer.inference({ pe: point.pe, level: point.level, latencyMs, missed, correct });
+      const budget = Number.isFinite(budgetMs) ? budgetMs : undefined;
+      ring.inference({ ts: clock.now(), monoMs: nowMs, point: index, latencyMs, budgetMs: budget, missed });
     },
-    switched: (from, to, decision) => {
-      gatherer.count('switches');
-      const reason = explainDecision(decision, deps.requirement());
-      log.debug({ from: from.level, to: to.level }, reason);
-      const passed = deps.switchLimiter.pass();
+    switched: (from, done) => tellSwitch(deps, from, done),
+    shed: (shed) => {
+      gatherer.count('sheds');
+      ring.decision({ ...shed, ts: clock.now() });
+      const passed = deps.shedLimiter.pass();
       if (passed === undefined) return;
+      const { timeLeftMs } = shed.decision;
       recorder.event({
-        kind: 'switch',
-        from: pointOf(from),
-        to: pointOf(to),
-        reason,
-        unreported: passed.heldBack,
+        kind: 'shed',
+        frames: 1 + passed.heldBack,
+        reason: reasonOf(shed),
+        ...(Number.isFinite(timeLeftMs) ? { timeLeftMs } : {}),
+        ...expectedOf(shed.decision),
+        slowdown: deps.view().slowdown,
       });
     },
-    violation: (limit, state, decision) => {
-      const reason = explainDecision(decision, deps.requirement());
-      if (deps.violationLimiter.pass() === undefined) return;
-      log.warn({ limit, state }, reason);
-      recorder.event({ kind: 'violation', limit, state, reason });
-    },
+    violation: (limit, state, outcome) => tellViolation(deps, { limit, state, outcome }),
     skipped: (frames) => gatherer.count('skipped', frames),
     unreadable: (reason) => {
       gatherer.count('unreadable');
@@ -58,4 +67,79 @@ export function createLoopListener(deps: ListenerDeps): LoopListener {
       if (deps.logLimiter.pass() !== undefined) log.error(`inference failed: ${reason}`);
     },
   };
+}
+
+function reasonOf({ decision, requirement, profile }: InferenceOutcome): string {
+  return explainDecision(decision, requirement, profile);
+}
+
+function measuredOf(outcome: InferenceOutcome) {
+  return outcome.kind === 'done' ? { outcome: { latencyMs: outcome.latencyMs, missed: outcome.missed } } : {};
+}
+
+function tellSwitch(
+  { gatherer, recorder, ring, clock, log, switchLimiter, view }: ListenerDeps,
+  from: OperatingPoint,
+  done: Extract<InferenceOutcome, { kind: 'done' }>,
+): void {
+  gatherer.count('switches');
+  const { decision, requirement, profile, point } = done;
+  ring.decision({
+    kind: 'switch',
+    ts: clock.now(),
+    decision,
+    requirement,
+    profile,
+    from,
+    ...measuredOf(done),
+  });
+  const passed = switchLimiter.pass();
+  if (passed === undefined) return;
+  const reason = reasonOf(done);
+  log.debug({ from: nameOf(from), to: nameOf(point) }, reason);
+  recorder.event({
+    kind: 'switch',
+    from: nameOf(from),
+    to: nameOf(point),
+    reason,
+    unreported: passed.heldBack,
+    ...expectedOf(decision),
+    slowdown: view().slowdown,
+  });
+}
+
+interface Violation {
+  readonly limit: Limit;
+  readonly state: 'begins' | 'ends';
+  readonly outcome: InferenceOutcome;
+}
+
+function tellViolation(
+  { recorder, ring, clock, log, violationLimiter, view }: ListenerDeps,
+  { limit, state, outcome }: Violation,
+): void {
+  const { decision, requirement, profile } = outcome;
+  const violation = { limit, state };
+  const kind = 'violation';
+  ring.decision({
+    kind,
+    ts: clock.now(),
+    decision,
+    requirement,
+    profile,
+    violation,
+    ...measuredOf(outcome),
+  });
+  const passed = violationLimiter.pass();
+  if (passed === undefined) return;
+  const reason = reasonOf(outcome);
+  log.warn(violation, reason);
+  recorder.event({
+    kind,
+    ...violation,
+    reason,
+    unreported: passed.heldBack,
+    ...expectedOf(decision),
+    slowdown: view().slowdown,
+  });
 }

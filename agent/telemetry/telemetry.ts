@@ -1,9 +1,10 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
 import { packageVersion } from '../../shared/package.ts';
-import type { Requirement } from '../../shared/protocol/requirement.ts';
 import type { Sqlite } from '../../shared/sqlite.ts';
+import { createExplainRing, type ExplainRing } from '../explain/ring.ts';
 import type { LoopListener } from '../runtime/loop.ts';
+import type { PolicyView } from '../runtime/policy.ts';
 import { metaOf } from '../store/database.ts';
 import { createEventLimiter } from './event-limiter.ts';
 import { createLoopListener } from './loop-listener.ts';
@@ -20,7 +21,6 @@ export interface TelemetryDeps {
   readonly log: Logger;
   readonly maxBytes: number;
   readonly maxAgeMs: number;
-  readonly requirement: () => Requirement;
 }
 
 /** From what happens to the outbox and out of it. */
@@ -29,7 +29,10 @@ export interface Telemetry {
   readonly publisher: Publisher;
   readonly recorder: Recorder;
   readonly gatherer: WindowGatherer;
-  readonly listener: LoopListener;
+  /** What this device did and why, the newest of it. */
+  readonly ring: ExplainRing;
+  /** Makes the listener of an inference loop. */
+  readonly listen: (view: () => PolicyView) => LoopListener;
 }
 
 const ACK_TIMEOUT_MS = 5_000;
@@ -64,14 +67,19 @@ export function openTelemetry(deps: TelemetryDeps): Telemetry {
   });
   log.debug({ bootId, previous }, 'outbox opened');
   const gatherer = createWindowGatherer();
-  const listener = createLoopListener({
-    gatherer,
-    recorder,
-    log,
-    requirement: deps.requirement,
-    switchLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
-    violationLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
-    logLimiter: createEventLimiter(clock, LOG_LINES_PER_MINUTE),
-  });
-  return { outbox, publisher, recorder, gatherer, listener };
+  const ring = createExplainRing();
+  const listen = (view: () => PolicyView): LoopListener =>
+    createLoopListener({
+      gatherer,
+      recorder,
+      ring,
+      clock,
+      log,
+      view,
+      switchLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
+      violationLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
+      shedLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
+      logLimiter: createEventLimiter(clock, LOG_LINES_PER_MINUTE),
+    });
+  return { outbox, publisher, recorder, gatherer, ring, listen };
 }

@@ -17,11 +17,20 @@ export interface InferenceSeen {
 export interface WindowEnd {
   readonly family: string;
   readonly slowdown: number;
+  readonly price: number;
   readonly requirement: Requirement;
   readonly durationMs: number;
 }
 
-type CountName = 'switches' | 'skipped' | 'unreadable' | 'failed';
+type CountName = 'switches' | 'skipped' | 'unreadable' | 'failed' | 'sheds';
+
+const NO_COUNTS: Readonly<Record<CountName, number>> = {
+  switches: 0,
+  skipped: 0,
+  unreadable: 0,
+  failed: 0,
+  sheds: 0,
+};
 
 /** Gathers what happens until `take` closes the window and begins the next. Memory is bounded by the number of operating points. */
 export interface WindowGatherer {
@@ -66,7 +75,7 @@ function addInference({ counts, sketch }: PointGatherer, seen: InferenceSeen): v
 /** Makes an empty gatherer. */
 export function createWindowGatherer(): WindowGatherer {
   let points = new Map<string, PointGatherer>();
-  let counts: Record<CountName, number> = { switches: 0, skipped: 0, unreadable: 0, failed: 0 };
+  let counts = { ...NO_COUNTS };
   return {
     inference: (seen) => {
       const key = `${seen.pe}/${seen.level}`;
@@ -87,7 +96,7 @@ export function createWindowGatherer(): WindowGatherer {
         })),
       };
       points = new Map();
-      counts = { switches: 0, skipped: 0, unreadable: 0, failed: 0 };
+      counts = { ...NO_COUNTS };
       return body;
     },
   };

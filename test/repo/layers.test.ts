@@ -20,11 +20,24 @@ const ROOMS: readonly Room[] = [
   { room: 'models/plot/', may: ['shared/', 'models/pareto.ts'] },
 
   { room: 'agent/', may: ['shared/', 'models/ofa/'] },
-  { room: 'agent/engine/', may: ['shared/'] },
+  // The weights of a family are put into one file on the device: pure functions over ONNX.
+  { room: 'agent/engine/', may: ['shared/', 'models/ofa/'] },
+  { room: 'agent/sensors/', may: ['shared/'] },
   { room: 'agent/store/', may: ['shared/'] },
   { room: 'agent/link/', may: ['shared/'] },
   { room: 'agent/frames/', may: ['shared/'] },
-  { room: 'agent/runtime/', may: ['shared/', 'agent/engine/', 'agent/frames/'], types: ['agent/telemetry/'] },
+  { room: 'agent/audit/', may: ['shared/'] },
+  { room: 'agent/energy/', may: ['shared/'], types: ['agent/runtime/points.ts'] },
+  { room: 'agent/profile/', may: ['shared/'], types: ['agent/runtime/points.ts', 'agent/engine/'] },
+  { room: 'agent/quarantine/', may: ['shared/', 'agent/engine/'] },
+  // Decisions are pure; what asks the engine and the frame source for something is told by types.
+  { room: 'agent/runtime/', may: ['shared/'], types: ['agent/engine/', 'agent/frames/'] },
+  { room: 'agent/runtime/manager/', may: ['shared/', 'agent/runtime/points.ts', 'agent/runtime/policy.ts'] },
+  {
+    room: 'agent/runtime/policies/',
+    may: ['shared/', 'agent/runtime/points.ts', 'agent/runtime/policy.ts', 'agent/runtime/manager/'],
+  },
+  { room: 'agent/simulate/', may: ['shared/', 'agent/runtime/'] },
 
   { room: 'controller/', may: ['shared/'] },
   { room: 'controller/broker/', may: ['shared/'] },

@@ -46,7 +46,7 @@ const RULES: readonly Rule[] = [
   {
     what: 'a process is ended in one place',
     pattern: /\bprocess\.exit\(/g,
-    except: /(^|\/)main\.ts$|^shared\/program\.ts$|^agent\/engine\/qualify-child\.ts$|^test\//,
+    except: /(^|\/)main\.ts$|^shared\/program\.ts$|^shared\/native-child-side\.ts$|^test\//,
   },
   {
     what: 'time and chance are parameters',

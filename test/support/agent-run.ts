@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { vi } from 'vitest';
 import { type Agent, startAgent } from '../../agent/agent.ts';
 import { type AgentConfig, loadAgentConfig } from '../../agent/config.ts';
-import { askStatus } from '../../agent/control/socket.ts';
 import { systemClock } from '../../shared/clock.ts';
+import { askControl, askStatus } from '../../shared/control/client.ts';
 import { connectMqtt } from '../../shared/mqtt.ts';
 import type { EventEnvelope } from '../../shared/protocol/event.ts';
 import { decodeMessage, encodeMessage, type Payload } from '../../shared/protocol/messages.ts';
@@ -18,6 +18,8 @@ export interface AgentChange {
   readonly family?: string;
   readonly source?: string;
   readonly windowMs?: number;
+  /** Further values of the configuration, as flags state them. */
+  readonly flags?: Readonly<Record<string, string>>;
 }
 
 /** Runs a whole agent on a state folder: bundled family, real engine, short windows. */
@@ -28,7 +30,14 @@ export async function runAgent(
 ): Promise<Agent> {
   const { values } = loadAgentConfig({
     env: {},
-    flags: { fleet: AT.fleet, device: AT.device, 'state.dir': stateDir, 'broker.url': brokerUrl },
+    flags: {
+      fleet: AT.fleet,
+      device: AT.device,
+      'state.dir': stateDir,
+      'broker.url': brokerUrl,
+      'engine.threads': '1',
+      ...change.flags,
+    },
   });
   const config: AgentConfig = {
     ...values,
@@ -51,6 +60,11 @@ export async function runAgent(
 /** What a running agent says of itself over its socket. */
 export function statusOf(stateDir: string): Promise<unknown> {
   return askStatus(stateDir, 5_000);
+}
+
+/** What a running agent answers to a question over its socket. */
+export function ask(stateDir: string, request: Parameters<typeof askControl>[1]): Promise<unknown> {
+  return askControl(stateDir, request, 5_000);
 }
 
 /** A controller that does what a test says, and acknowledges only when it is told to. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { LevelSpec } from '../../agent/engine/protocol.ts';
+import type { PointSpec } from '../../agent/engine/protocol.ts';
 import { backbonePath } from '../../models/bundled.ts';
 import { readCheckpoint } from '../../models/checkpoint/read.ts';
 import { type Backbone, backboneOf } from '../../models/ofa/backbone.ts';
@@ -20,11 +20,13 @@ export async function bundledFamily(): Promise<Family> {
 }
 
 /** Every level of a family on the CPU. */
-export function cpuPoints({ manifest, folder }: Family): LevelSpec[] {
+export function cpuPoints({ manifest, folder }: Family): PointSpec[] {
   return manifest.levels.map((level, index) => ({
     pe: 'cpu',
     level: index,
     modelPath: modelPath(folder, level),
+    threads: 1,
+    providers: ['cpu'],
   }));
 }
 

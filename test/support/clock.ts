@@ -49,3 +49,21 @@ export function manualClock(startMs = 1_700_000_000_000): ManualClock {
     });
   return { now: () => startMs + nowMs, monoMs: () => nowMs, sleep, advance, sleeping: () => sleepers.length };
 }
+
+/** A clock that moves only while somebody sleeps, and at once; work is time that somebody lets pass. */
+export interface JumpingClock extends Clock {
+  pass(ms: number): void;
+}
+
+/** Makes a jumping clock; both its clocks start at 0. */
+export function jumpingClock(): JumpingClock {
+  let nowMs = 0;
+  const pass = (ms: number): void => {
+    nowMs += ms;
+  };
+  const sleep = async (ms: number, signal?: AbortSignal): Promise<void> => {
+    signal?.throwIfAborted();
+    pass(ms);
+  };
+  return { now: () => nowMs, monoMs: () => nowMs, sleep, pass };
+}

@@ -71,3 +71,18 @@ export class Demo implements AsyncDisposable {
     await rm(this.#dir, { recursive: true, force: true });
   }
 }
+
+/** Runs the demonstration to its own end, on a temporary folder. */
+export async function runDemo(
+  ...args: string[]
+): Promise<{ status: unknown; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [DEMO, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const written = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      written[name] += text;
+    });
+  }
+  const [status]: unknown[] = await once(child, 'close');
+  return { status, ...written };
+}

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, vi } from 'vitest';
-import { askStatus } from '../../agent/control/socket.ts';
+import { askStatus } from '../../shared/control/client.ts';
 import { openSqliteReadOnly } from '../../shared/sqlite.ts';
 import { startProcess, type TestProcess } from './processes.ts';
 

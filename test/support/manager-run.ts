@@ -1,66 +1,124 @@
-import {
-  DEFAULT_MISS_SHARE,
-  decide,
-  initialState,
-  observe,
-  type Profile,
-} from '../../agent/runtime/manager.ts';
+import { ofaManager } from '../../agent/runtime/manager/manager.ts';
+import type { ManagerState } from '../../agent/runtime/manager/state.ts';
+import type { OperatingPoint, Profile } from '../../agent/runtime/points.ts';
+import type { Decision, Observation } from '../../agent/runtime/policy.ts';
+import type { Requirement } from '../../shared/protocol/requirement.ts';
+import { seededRandom } from '../../shared/random.ts';
 
-/** Six levels of a family for a GPU, as published: milliseconds, top-1. */
-export const GPU_PROFILE: Profile = (
+/** A profile from rows of milliseconds, top-1 and joules. */
+export function profileOf(
+  rows: readonly (readonly [number, number, number?])[],
+  pe: OperatingPoint['pe'] = 'gpu',
+): Profile {
+  return rows.map(([latencyMs, accuracy, energyJ], level) => ({
+    pe,
+    level,
+    accuracy,
+    latencyMs,
+    ...(energyJ === undefined ? {} : { energyJ }),
+  }));
+}
+
+/** Six levels of a family for a GPU, as published. */
+export const GPU_PROFILE = profileOf([
+  [41.16, 0.74202],
+  [45.42, 0.74968],
+  [49.44, 0.76134],
+  [51.08, 0.7754],
+  [56.75, 0.78346],
+  [61.73, 0.7903],
+]);
+/** Seven levels of a family for a CPU, as published. */
+export const CPU_PROFILE = profileOf(
   [
-    [41.16, 0.74202],
-    [45.42, 0.74968],
-    [49.44, 0.76134],
-    [51.08, 0.7754],
-    [56.75, 0.78346],
-    [61.73, 0.7903],
-  ] as const
-).map(([latencyMs, accuracy], level) => ({ pe: 'gpu', level, latencyMs, accuracy }));
+    [500, 0.725],
+    [680, 0.763],
+    [875, 0.771],
+    [1170, 0.774],
+    [1560, 0.781],
+    [1640, 0.784],
+    [1860, 0.785],
+  ],
+  'cpu',
+);
+/** Fourteen levels, each 3 % slower than the one before. */
+export const CLOSE_PROFILE = profileOf(
+  Array.from({ length: 14 }, (_, level) => [40 * 1.03 ** level, 0.7 + 0.007 * level] as const),
+);
+
+/** One frame as it went. */
+export interface RunFrame {
+  readonly atMs: number;
+  readonly point: number | undefined;
+  readonly latencyMs: number;
+  readonly met: boolean;
+  readonly decision: Decision;
+}
 
 export interface ManagerRun {
-  readonly budgetMs: number;
+  readonly profile?: Profile;
+  readonly requirement?: Requirement | ((frame: number) => Requirement);
   readonly frames: number;
-  /** Standard deviation of the latency's logarithm. */
+  /** Between two frames; also their deadline where the requirement states none. */
+  readonly periodMs?: number;
+  /** Latency as a multiple of the profile, without noise. */
+  readonly load?: (atMs: number, point: OperatingPoint) => number;
+  /** Standard deviation of the logarithm of normal noise. */
   readonly sigma?: number;
-  readonly missShare?: number;
+  /** Other noise, as a logarithm. */
+  readonly noise?: () => number;
   readonly seed?: number;
-  /** Latency of a frame as a multiple of the profile. */
-  readonly load?: (frame: number) => number;
+  /** What sensors say after a frame. */
+  readonly sensed?: (frame: RunFrame) => readonly Observation[];
 }
 
-const FRAME_MS = 50;
-
-/** Runs the manager over simulated inferences at 20 frames per second; what it chose, and which were late. */
-export function runManager(run: ManagerRun): { chosen: number[]; missed: boolean[] } {
-  const { sigma = 0, missShare = DEFAULT_MISS_SHARE, load = () => 1 } = run;
-  const noise = gaussian(run.seed ?? 1);
-  const chosen: number[] = [];
-  const missed: boolean[] = [];
-  let state = initialState();
+/** Runs the manager over simulated frames, first in first out. */
+export function runManager(run: ManagerRun): RunFrame[] {
+  const { profile = GPU_PROFILE, periodMs = 66.7, sigma = 0, load = () => 1 } = run;
+  const random = seededRandom(run.seed ?? 1);
+  const noise = run.noise ?? (() => sigma * random.normal());
+  const frames: RunFrame[] = [];
+  let state: ManagerState = ofaManager.initial(profile);
+  let freeMs = 0;
   for (let frame = 0; frame < run.frames; frame += 1) {
-    const { point } = decide(state, { latencyMs: run.budgetMs, missShare }, GPU_PROFILE);
-    const profileMs = GPU_PROFILE[point]?.latencyMs ?? Number.NaN;
-    const latencyMs = profileMs * load(frame) * Math.exp(sigma * noise());
-    state = observe(state, { point, latencyMs, profileMs, missShare, nowMs: frame * FRAME_MS });
-    chosen.push(point);
-    missed.push(latencyMs > run.budgetMs);
+    const stated = typeof run.requirement === 'function' ? run.requirement(frame) : run.requirement;
+    const requirement = { latencyMs: periodMs, ...stated };
+    const arrivedMs = frame * periodMs;
+    const atMs = Math.max(arrivedMs, freeMs);
+    const decision = ofaManager.decide(state, { requirement, nowMs: atMs, arrivedMs }, profile);
+    const point = decision.point === undefined ? undefined : profile[decision.point];
+    const luck = Math.exp(noise());
+    const latencyMs = point === undefined ? 0 : point.latencyMs * load(atMs, point) * luck;
+    freeMs = atMs + latencyMs;
+    const met = point !== undefined && freeMs - arrivedMs <= requirement.latencyMs;
+    const outcome: RunFrame = { atMs, point: decision.point, latencyMs, met, decision };
+    frames.push(outcome);
+    const seen: Observation[] = [...(run.sensed?.(outcome) ?? [])];
+    if (decision.point !== undefined) {
+      const times = { latencyMs, startedMs: atMs, nowMs: freeMs, budgetMs: requirement.latencyMs };
+      seen.unshift({ kind: 'inference', point: decision.point, ...times, requirement });
+    }
+    state = seen.reduce((before, one) => ofaManager.observe(before, one, profile), state);
   }
-  return { chosen, missed };
+  return frames;
 }
 
-export function switchesIn(chosen: readonly number[]): number {
-  return chosen.filter((point, index) => index > 0 && point !== chosen[index - 1]).length;
+/** Share of frames that were late or shed. */
+export function missedIn(frames: readonly RunFrame[]): number {
+  return frames.filter(({ met }) => !met).length / frames.length;
 }
 
-/** Normal deviates by Box and Muller, from a small seeded generator (mulberry32). */
-function gaussian(seed: number): () => number {
-  let state = seed;
-  const uniform = (): number => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+export function switchesIn(frames: readonly RunFrame[]): number {
+  const points = frames.flatMap(({ point }) => point ?? []);
+  return points.filter((point, index) => index > 0 && point !== points[index - 1]).length;
+}
+
+/** Mean of a figure of the points that were used. */
+export function meanOf(
+  frames: readonly RunFrame[],
+  profile: Profile,
+  figure: (point: OperatingPoint) => number,
+): number {
+  const used = frames.flatMap(({ point }) => profile[point ?? -1] ?? []);
+  return used.reduce((sum, point) => sum + figure(point), 0) / used.length;
 }

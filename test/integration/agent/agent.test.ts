@@ -51,19 +51,19 @@ test('a budget changes the level within 2 s and is reported with its version; ma
   await eventually(() => expect(controller.reports.length).toBeGreaterThan(0));
   // On a busy machine the cheapest level may have been measured slower than the next one.
   const latencies = controller.reports[0]?.operatingPoints.map(({ latencyMs }) => latencyMs) ?? [];
-  const fastest = latencies.indexOf(Math.min(...latencies));
+  const isFast = (level: number): boolean => (latencies[level] ?? Number.NaN) <= 1.5 * Math.min(...latencies);
 
   const version = { epoch: 1, n: 4 };
   const sentMs = performance.now();
-  await controller.send('fleetDesired', AT, { version, requirement: { latencyMs: 0.001, powerW: 5 } });
-  await eventually(() => expect(levels()).toEqual([fastest]));
+  await controller.send('fleetDesired', AT, { version, requirement: { latencyMs: 0.001, speedW: 5 } });
+  await eventually(() => expect(levels()?.every(isFast)).toBe(true));
   expect(performance.now() - sentMs).toBeLessThan(2_000);
   await eventually(() =>
     expect(controller.reports.at(-1)).toMatchObject({
       applied: { fleet: version },
       requirement: { latencyMs: 0.001 },
       sources: { latencyMs: 'fleet', priority: 'configuration' },
-      refused: [{ scope: 'fleet', field: 'powerW' }],
+      refused: [{ scope: 'fleet', field: 'speedW' }],
     }),
   );
   await eventually(() => expect(controller.events.map(({ body }) => body.kind)).toContain('violation'));

@@ -1,0 +1,269 @@
+import type { Loop } from '../../shared/backoff.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { describeError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { EventBody } from '../../shared/protocol/event.ts';
+import type { Requirement } from '../../shared/protocol/requirement.ts';
+import type { ManagerConfig } from '../config-parts.ts';
+import type { PointState } from '../report/document.ts';
+import { createInferencer, type Inferencer } from '../runtime/inference.ts';
+import { createFrameLoop, type FrameLoop, type LoopListener } from '../runtime/loop.ts';
+import type { Profile } from '../runtime/points.ts';
+import { policyOf } from '../runtime/policies/registry.ts';
+import type { PolicyView, RunningPolicy } from '../runtime/policy.ts';
+import type { SensorReading } from '../sensors/reading.ts';
+import type { Sensors } from '../sensors/sensors.ts';
+import type { Serving } from '../serving.ts';
+import type { ReferenceStore } from './audit-references.ts';
+import { createIdleWork, type IdleTask } from './idle-work.ts';
+import { createMemoryWatch, type MemoryWatch, memoryCosts } from './memory.ts';
+import { createProfileKeeper, type ProfileKeeper, type StaleProfile } from './profile-keeper.ts';
+import { createSensing } from './sensing.ts';
+import { createWarmKeeper } from './warm-keeper.ts';
+import { createWatching, type Watching } from './watching.ts';
+
+export interface OperationDeps {
+  readonly serving: Serving;
+  readonly sensors: Sensors;
+  readonly config: ManagerConfig & { readonly engine: { readonly memoryBytes: number | null } };
+  readonly clock: Clock;
+  /** Evenly distributed, 0 to below 1. */
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly requirement: () => Requirement;
+  readonly frameRate: () => number;
+  /** Makes the listener of the loop, given what the manager believes. */
+  readonly listen: (view: () => PolicyView) => LoopListener;
+  readonly event: (body: EventBody) => void;
+  /** Something that is reported has changed. */
+  readonly onChanged: () => void;
+  /** What earlier starts have learnt of this family's confidences. */
+  readonly references: ReferenceStore;
+  /** Ends what is under way in the background. */
+  readonly signal: AbortSignal;
+}
+
+/** A family in operation: the manager that chooses, and all that it goes by. */
+export interface Operation {
+  /** Name of the policy in force. */
+  readonly policy: string;
+  readonly loop: FrameLoop;
+  readonly sensing: Loop;
+  readonly profileKeeper: ProfileKeeper;
+  /** The profile that is chosen from. */
+  readonly profile: () => Profile;
+  /** The same with all that is known of each point. */
+  readonly points: () => PointState[];
+  readonly view: () => PolicyView;
+  readonly audit: Watching['audit'];
+  /** Resolves when nothing is under way in the background any more, after its signal aborted. */
+  readonly settled: () => Promise<void>;
+}
+
+/** What the parts share. */
+interface Parts {
+  readonly deps: OperationDeps;
+  readonly policy: RunningPolicy;
+  readonly watching: Watching;
+  readonly inferencer: Inferencer;
+  readonly profileKeeper: ProfileKeeper;
+  readonly memory: MemoryWatch;
+}
+
+/** Above this share of time in which processes wait for a processor, other load is about. */
+const CALM_PRESSURE = 0.1;
+const CALM_BUSY = 0.6;
+/** What an event has room for. */
+const MAX_REASON = 1_000;
+
+/**
+ * Joins manager, engine, sensors, audits and profile; starts nothing.
+ * @throws AppError `usage` when there is no policy of the configured name
+ */
+export function createOperation(deps: OperationDeps): Operation {
+  const { serving, config, clock } = deps;
+  const policy = policyOf(config.manager.policy).start(serving.profiler.profile());
+  const watching = watch(deps, policy);
+  const unusable = new Map<number, string>();
+  const inferencer = createInferencer({
+    engine: serving.engine,
+    policy,
+    profile: watching.profile,
+    requirement: watching.requirement,
+    clock,
+    ...takingOut(deps, unusable),
+  });
+  const memory = createMemoryWatch(clock);
+  let latest: SensorReading | undefined;
+  const idle = (expectedMs: number): boolean =>
+    inferencer.isIdle() && !loop.isDoingIdleWork() && loop.leftMs() > expectedMs;
+  const profileKeeper = keepProfile(deps, idle, () => latest);
+  const loop = loopOf({ deps, policy, watching, inferencer, profileKeeper, memory });
+  let runsBefore = 0;
+  const sensing = createSensing({
+    sensors: deps.sensors,
+    clock,
+    periodMs: config.sensors.periodMs,
+    policy,
+    profile: watching.profile,
+    onReading: (reading) => {
+      latest = reading;
+      memory.reading(reading.memAvailableBytes);
+      if (reading.powerMode !== undefined) profileKeeper.powerMode(reading.powerMode);
+      const runs = profileKeeper.runs();
+      watching.reading(reading, runs !== runsBefore);
+      runsBefore = runs;
+    },
+  });
+  return {
+    policy: policy.name,
+    loop,
+    sensing,
+    profileKeeper,
+    profile: watching.profile,
+    points: () => pointStates(deps, watching, unusable),
+    view: policy.view,
+    audit: watching.audit,
+    settled: profileKeeper.settled,
+  };
+}
+
+function watch({ serving, config, log, event, ...deps }: OperationDeps, policy: RunningPolicy): Watching {
+  return createWatching({
+    ...deps,
+    engine: serving.engine,
+    profile: serving.profiler.profile,
+    levels: serving.activation.family.manifest.levels,
+    energyModel: config.energy,
+    auditShare: config.audit.share,
+    slowdown: () => policy.view().slowdown,
+    onDrift: ({ state, level, reason }) => {
+      log.warn({ level, state }, `accuracy: ${reason}`);
+      event({ kind: 'drift', state, level, reason });
+      deps.onChanged();
+    },
+    onAuditFailed: (error) => log.warn(`an audit failed: ${describeError(error)}`),
+    onNotKept: (error) => log.warn(`what audits have learnt cannot be kept: ${describeError(error)}`),
+  });
+}
+
+/** Tells of points whose runs fail, and keeps why. */
+function takingOut({ serving, log, event, onChanged }: OperationDeps, unusable: Map<number, string>) {
+  const tell = (index: number, state: 'begins' | 'ends', reason: string): void => {
+    const { pe = 'cpu', level = index } = serving.profile[index] ?? {};
+    log.error({ pe, level, state }, reason);
+    event({ kind: 'quarantine', state, pe, level, reason: reason.slice(0, MAX_REASON) });
+    onChanged();
+  };
+  return {
+    onUnusable: (index: number, error: string): void => {
+      const reason = `its runs fail: ${error}`;
+      unusable.set(index, reason);
+      tell(index, 'begins', reason);
+    },
+    onUsable: (index: number): void => {
+      unusable.delete(index);
+      tell(index, 'ends', 'it runs again');
+    },
+  };
+}
+
+function keepProfile(
+  { serving, clock, signal, log, event, onChanged }: OperationDeps,
+  idle: (expectedMs: number) => boolean,
+  reading: () => SensorReading | undefined,
+): ProfileKeeper {
+  const tell = (state: 'begins' | 'ends', { point, reason }: StaleProfile): void => {
+    event({ kind: 'drift', state, ...(point ?? { level: 0 }), reason });
+  };
+  return createProfileKeeper({
+    profiler: serving.profiler,
+    clock,
+    idle,
+    calm: () => isCalm(reading()),
+    signal,
+    onStale: (stale) => {
+      log.warn({ ...stale.point }, `the profile no longer fits, it is measured anew: ${stale.reason}`);
+      tell('begins', stale);
+      onChanged();
+    },
+    onMeasured: (was) => {
+      log.info('there is another profile in force');
+      if (was !== undefined) tell('ends', { ...was, reason: 'the profile was measured anew' });
+      onChanged();
+    },
+    onFailed: (error) => {
+      log.warn(`the profile cannot be measured anew: ${describeError(error)}`);
+      onChanged();
+    },
+  });
+}
+
+function loopOf(parts: Parts): FrameLoop {
+  const { deps, policy, watching, inferencer, profileKeeper } = parts;
+  const { clock, serving, frameRate } = deps;
+  const told = deps.listen(policy.view);
+  const idleWork = createIdleWork(clock, [warmKeeperOf(parts), watching.auditTask]);
+  return createFrameLoop({
+    inferencer,
+    frames: serving.frames,
+    clock,
+    frameRate,
+    // Behind a run of a measurement a piece would end later than it says.
+    idle: async (leftMs) => {
+      if (!profileKeeper.isRunning()) await idleWork(leftMs);
+    },
+    listener: {
+      ...told,
+      inference: (answered) => {
+        watching.seen(answered);
+        profileKeeper.inference(answered.index, answered.runMs);
+        told.inference(answered);
+      },
+    },
+  });
+}
+
+function warmKeeperOf({ deps, policy, profileKeeper, memory }: Parts): IdleTask {
+  const { serving, config, log, onChanged } = deps;
+  const { levels } = serving.activation.family.manifest;
+  return createWarmKeeper({
+    engine: serving.engine,
+    costs: memoryCosts(serving.profiler.info().points, levels),
+    budgetBytes: config.engine.memoryBytes ?? Number.POSITIVE_INFINITY,
+    current: () => policy.view().current,
+    isMemoryShort: memory.isShort,
+    isMeasuring: profileKeeper.isMeasuring,
+    onChanged,
+    onUnloadable: (index, error) => {
+      const { pe, level } = serving.profile[index] ?? {};
+      log.warn({ pe, level }, `a level cannot be loaded: ${describeError(error)}`);
+    },
+    onFailed: (error) => log.warn(`a level cannot be given up: ${describeError(error)}`),
+  });
+}
+
+function pointStates(
+  { serving }: OperationDeps,
+  watching: Watching,
+  unusable: ReadonlyMap<number, string>,
+): PointState[] {
+  const { engine, points } = serving;
+  const qualities = watching.energyQualities();
+  return watching.profile().map((point, index): PointState => {
+    const threads = points[index]?.threads;
+    const reason = unusable.get(index);
+    return {
+      ...point,
+      energyQuality: qualities[index] ?? 'unknown',
+      ...(threads === undefined ? {} : { threads }),
+      usable: reason === undefined && engine.isWarm(index),
+      ...(reason === undefined ? {} : { quarantined: reason }),
+    };
+  });
+}
+
+function isCalm(reading: SensorReading | undefined): boolean {
+  if (reading?.psi !== undefined) return reading.psi.cpu < CALM_PRESSURE;
+  return (reading?.cpuBusy ?? 1) < CALM_BUSY;
+}

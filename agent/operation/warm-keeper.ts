@@ -1,0 +1,96 @@
+import { warmSet } from '../engine/admission.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { IdleTask } from './idle-work.ts';
+
+export interface WarmKeeperDeps {
+  readonly engine: Pick<Engine, 'load' | 'unload' | 'isWarm'>;
+  /** Memory of each point when it is loaded, bytes. */
+  readonly costs: readonly number[];
+  /** For all loaded points together; infinite without a budget. */
+  readonly budgetBytes: number;
+  /** Index of the point of the last inference. */
+  readonly current: () => number | undefined;
+  /** Whether the device is about to run out of memory. */
+  readonly isMemoryShort: () => boolean;
+  /** Whether someone else may hold points loaded for a moment, to measure them. */
+  readonly isMeasuring: () => boolean;
+  /** Another point can be used now, or one no more. */
+  readonly onChanged: () => void;
+  /** A point cannot be loaded; it is not tried again. */
+  readonly onUnloadable: (index: number, error: unknown) => void;
+  /** Anything else went wrong. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+/** A load blocks the inference thread for about so long. */
+const LOAD_MS = 50;
+/** Without its neighbours loaded a level cannot be left when it must be: that is worth one late frame. */
+const PATIENCE_MS = 1_000;
+
+interface Step {
+  readonly deed: 'load' | 'unload';
+  readonly point: number;
+}
+
+/**
+ * Keeps the level in use and its neighbours loaded under a memory budget: one load or unload at a time, in
+ * idle time. When memory runs short only the level in use and the next lighter one stay.
+ */
+export function createWarmKeeper(deps: WarmKeeperDeps): IdleTask {
+  const { engine, costs, budgetBytes } = deps;
+  const order = [...costs.keys()].sort((a, b) => costOf(costs, a) - costOf(costs, b));
+  const own = new Set(order.filter((point) => engine.isWarm(point)));
+  const unloadable = new Set<number>();
+
+  const wantedNow = (current: number): readonly number[] => {
+    if (!deps.isMemoryShort()) return warmSet({ costs, budgetBytes, current, order });
+    const lighter = order[order.indexOf(current) - 1];
+    return lighter === undefined ? [current] : [current, lighter];
+  };
+  const fits = (point: number): boolean => {
+    const loaded = order.filter((other) => engine.isWarm(other));
+    const bytes = loaded.reduce((sum, other) => sum + costOf(costs, other), costOf(costs, point));
+    return bytes <= budgetBytes;
+  };
+  const step = (): Step | undefined => {
+    const current = deps.current();
+    if (current === undefined) return undefined;
+    const wanted = wantedNow(current);
+    // What is measured now is given up by who loaded it.
+    const isMine = (point: number): boolean => own.has(point) || !deps.isMeasuring();
+    // First out, then in: the budget holds at every moment.
+    const out = order.findLast((point) => engine.isWarm(point) && !wanted.includes(point) && isMine(point));
+    if (out !== undefined) return { deed: 'unload', point: out };
+    const next = wanted.find((point) => !engine.isWarm(point) && !unloadable.has(point));
+    return next === undefined || !fits(next) ? undefined : { deed: 'load', point: next };
+  };
+  const load = async (point: number): Promise<void> => {
+    own.add(point);
+    try {
+      await engine.load(point);
+    } catch (error) {
+      own.delete(point);
+      unloadable.add(point);
+      deps.onUnloadable(point, error);
+    }
+  };
+  return {
+    patienceMs: PATIENCE_MS,
+    wantsMs: () => (step() === undefined ? undefined : LOAD_MS),
+    run: async () => {
+      const next = step();
+      if (next === undefined) return;
+      if (next.deed === 'load') await load(next.point);
+      else {
+        own.delete(next.point);
+        await engine.unload(next.point);
+      }
+      deps.onChanged();
+    },
+    onFailed: deps.onFailed,
+  };
+}
+
+function costOf(costs: readonly number[], point: number): number {
+  return costs[point] ?? Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,327 @@
+import { addResidual, assumedResiduals, type Residuals } from './residuals.ts';
+
+/**
+ * The load of one processing element: by what factor latencies are above the profile, the same for all levels
+ * (ALERT, Wan et al., USENIX ATC 2020, section 3: one slowdown predicts every network). In logarithms, so
+ * that factors add up and noise is symmetric.
+ *
+ * The load stays near a regime and drifts; now and then it jumps to another one, when an application starts or
+ * stops; and single inferences have accidents. One surprising latency can be either: until the next ones have
+ * decided, both hypotheses are kept with their probabilities, so that a decision can weigh them.
+ */
+export interface Load {
+  readonly regime: Regime;
+  /** What the newest latencies would mean if they were a jump, and how probable that is. */
+  readonly rival: Rival | undefined;
+  /** The newest residuals within the regime: noise, unless together they turn out to be a small jump. */
+  readonly recent: readonly Recent[];
+  readonly residuals: Residuals;
+  readonly counts: Counts;
+  /** Means of earlier regimes, the newest first: loads come back to where they were. */
+  readonly earlier: readonly number[];
+  /** The newest jump, while it may still turn out to have been an accident of several inferences. */
+  readonly visit: Visit | undefined;
+}
+
+/** A level of load that the machine stays near. */
+export interface Regime {
+  /** Logarithm of the slowdown. */
+  readonly mean: number;
+  /** Its change per inference. */
+  readonly trend: number;
+  /** Inferences that the mean is made of, at most those that it remembers. */
+  readonly seen: number;
+}
+
+interface Rival extends Regime {
+  readonly probability: number;
+  /** Probability that no jump was due at the first inference that spoke for it. */
+  readonly unexpected: number;
+  /** When the first inference that spoke for it started. */
+  readonly sinceMs: number;
+  /** Residuals that become noise if it was an accident after all. */
+  readonly pending: readonly number[];
+}
+
+interface Visit {
+  /** Mean of the regime that was left. */
+  readonly home: number;
+  readonly isUp: boolean;
+  /** Of all inferences since, against that mean. */
+  readonly residuals: readonly number[];
+}
+
+interface Recent {
+  readonly x: number;
+  readonly residual: number;
+  readonly atMs: number;
+}
+
+/** How often what has happened; the beginnings stand for what is assumed of any machine. */
+interface Counts {
+  readonly inferences: number;
+  readonly jumps: number;
+  /** Jumps up that nothing had announced. */
+  readonly onsets: number;
+  readonly accidents: number;
+}
+
+/** A change of regime that is certain now. */
+export interface Jump {
+  readonly from: number;
+  readonly to: number;
+  /** When the first inference of the new regime started. */
+  readonly atMs: number;
+  /** How probable a jump was then, from what is known of bursts. */
+  readonly due: number;
+}
+
+/** The load after an inference, and the jump that it made certain. */
+export interface Followed {
+  readonly load: Load;
+  readonly jump: Jump | undefined;
+}
+
+/** One inference, as a logarithm of measured / profiled. */
+export interface Measured {
+  readonly x: number;
+  readonly startedMs: number;
+  /** Probability that a jump was due, from what is known of bursts. */
+  readonly due: number;
+}
+
+/** Of the noise, before it is known. */
+const ASSUMED_SIGMA = 0.04;
+const ASSUMED: Counts = { inferences: 400, jumps: 1, onsets: 1, accidents: 1 };
+/** After so many inferences what was counted is halved. */
+const REMEMBERS = 4_000;
+/** The device may be loaded when the agent starts. */
+const LOADED_AT_START: Rival = {
+  mean: 0.3,
+  trend: 0,
+  seen: 1,
+  probability: 0.05,
+  unexpected: 1,
+  sinceMs: 0,
+  pending: [],
+};
+/** Inferences that a settled mean remembers. */
+const MEMORY = 24;
+/** Follows a ramp without lag, critically damped beside a mean of this memory (alpha-beta filter). */
+const TREND_GAIN = 0.0015;
+const MAX_TREND = 0.02;
+/** Density of a surprise: it may be anywhere within a factor of e^2 either way. */
+const ANYWHERE = 0.25;
+/** A hypothesis is taken for true above it, and dropped below its complement. */
+const CERTAIN = 0.9;
+/** More accidents than this are not accidents. */
+const MOSTLY = 0.5;
+/** Means that are this many deviations apart are different regimes. */
+const APART = 2.5;
+const EARLIER = 4;
+/** A jump that is taken back within so many inferences was an accident. */
+const BRIEF = 5;
+/** From this probability down a jump was not unexpected. */
+const EXPECTED = 0.5;
+/** Inferences that the mean of an earlier regime counts for. */
+const KNOWN = 8;
+/** Inferences among which a small jump is looked for, and the log-likelihood ratio that makes it one. */
+const RECENT = 8;
+const SMALL_JUMP = 8;
+const MAX_PENDING = 8;
+/** Slowdowns are between e^-10 and e^10; a clock that lies must not make numbers that cannot be worked with. */
+const FARTHEST = 10;
+
+/** What is assumed before the first inference: the device is about as it was when it was profiled. */
+export function initialLoad(): Load {
+  return {
+    regime: { mean: 0, trend: 0, seen: 4 },
+    rival: LOADED_AT_START,
+    recent: [],
+    residuals: assumedResiduals(ASSUMED_SIGMA),
+    counts: ASSUMED,
+    earlier: [],
+    visit: undefined,
+  };
+}
+
+/** Probability that the load jumps at an inference, out of nothing. */
+export function jumpProbability({ counts }: Load): number {
+  return counts.jumps / counts.inferences;
+}
+
+/** Probability that load comes with the next inference, out of nothing. */
+export function onsetProbability({ counts }: Load): number {
+  return counts.onsets / counts.inferences;
+}
+
+/** Takes one inference in. */
+export function followLoad(before: Load, { x: measured, startedMs, due }: Measured): Followed {
+  const x = Math.min(FARTHEST, Math.max(-FARTHEST, measured));
+  const load = { ...before, counts: counted(before.counts), visit: longer(before.visit, x) };
+  if (load.rival !== undefined) return weighRival(load, load.rival, { x, startedMs, due });
+  const { regime, residuals } = load;
+  const accident = Math.min(MOSTLY, accidentProbability(load));
+  const jump = Math.min(1 - accident, Math.max(due, jumpProbability(load)));
+  const residual = x - regime.mean;
+  const stays = (1 - jump - accident) * density(x, regime, residuals.sigma);
+  const surprise = (jump + accident) * ANYWHERE;
+  if (stays > surprise) return findSmallJump(withNoise(load, { x, residual, atMs: startedMs }));
+  const rival: Rival = {
+    ...regimeAt(x, load),
+    probability: (jump * ANYWHERE) / (stays + surprise),
+    unexpected: 1 - due,
+    sinceMs: startedMs,
+    pending: [residual],
+  };
+  return conclude(load, rival);
+}
+
+/** One more inference. What happened long ago counts for less: a machine changes its habits. */
+function counted({ inferences, jumps, onsets, accidents }: Counts): Counts {
+  if (inferences < REMEMBERS) return { inferences: inferences + 1, jumps, onsets, accidents };
+  const half = (count: number, assumed: number): number => assumed + (count - assumed) / 2;
+  return {
+    inferences: half(inferences, ASSUMED.inferences) + 1,
+    jumps: half(jumps, ASSUMED.jumps),
+    onsets: half(onsets, ASSUMED.onsets),
+    accidents: half(accidents, ASSUMED.accidents),
+  };
+}
+
+/** A visit with one more inference; undefined once it is too long to be one. */
+function longer(visit: Visit | undefined, x: number): Visit | undefined {
+  if (visit === undefined || visit.residuals.length >= BRIEF) return undefined;
+  return { ...visit, residuals: [...visit.residuals, x - visit.home] };
+}
+
+function accidentProbability({ counts }: Load): number {
+  return counts.accidents / counts.inferences;
+}
+
+/** Of a normal distribution around the regime; its mean is known as well as its inferences tell. */
+function density(x: number, { mean, seen }: Regime, sigma: number): number {
+  const wide = sigma * Math.sqrt(1 + 1 / seen);
+  return Math.exp(-0.5 * ((x - mean) / wide) ** 2) / (wide * Math.sqrt(2 * Math.PI));
+}
+
+/** A mean of all inferences at first, of the newest ones later, with a trend. */
+function follow(regime: Regime, x: number): Regime {
+  const seen = Math.min(MEMORY, regime.seen + 1);
+  const residual = x - regime.mean;
+  const trend = seen < MEMORY ? 0 : regime.trend + TREND_GAIN * residual;
+  return {
+    mean: regime.mean + residual / seen + trend,
+    trend: Math.min(MAX_TREND, Math.max(-MAX_TREND, trend)),
+    seen,
+  };
+}
+
+/** A regime that begins at `x`, or one of the earlier ones where that is near. */
+function regimeAt(x: number, { earlier, residuals }: Load): Regime {
+  const near = earlier.find((mean) => Math.abs(mean - x) < APART * residuals.sigma);
+  return near === undefined
+    ? { mean: x, trend: 0, seen: 1 }
+    : { mean: near + (x - near) / KNOWN, trend: 0, seen: KNOWN };
+}
+
+/** Residuals become noise when they are too old to be a jump. */
+function withNoise(load: Load, newest: Recent): Load {
+  const recent = [...load.recent, newest];
+  const old = recent.length > RECENT ? recent.shift() : undefined;
+  return {
+    ...load,
+    recent,
+    regime: follow(load.regime, newest.x),
+    residuals: old === undefined ? load.residuals : addResidual(load.residuals, old.residual),
+  };
+}
+
+/** A jump too small to surprise by one inference shows in the mean of a few: generalised likelihood ratio test. */
+function findSmallJump(load: Load): Followed {
+  const { recent, residuals, regime } = load;
+  let sum = 0;
+  let since = 0;
+  let highest = SMALL_JUMP * 2 * residuals.sigma ** 2;
+  for (let count = 1; count <= recent.length; count += 1) {
+    sum += recent[recent.length - count]?.residual ?? 0;
+    if (count < 2 || sum ** 2 / count <= highest) continue;
+    highest = sum ** 2 / count;
+    since = count;
+  }
+  if (since === 0) return { load, jump: undefined };
+  const newest = recent.slice(-since);
+  const mean = newest.reduce((total, { x }) => total + x, 0) / since;
+  const jump = { from: regime.mean, to: mean, atMs: newest[0]?.atMs ?? 0, due: 0 };
+  const to: Rival = {
+    ...{ mean, trend: 0, seen: since, probability: 1, unexpected: 1, sinceMs: jump.atMs },
+    pending: newest.map(({ residual }) => residual),
+  };
+  return { load: moved({ ...load, recent: recent.slice(0, -since) }, to), jump };
+}
+
+/** The inferences after a surprise decide between the regime and its rival. */
+function weighRival(load: Load, rival: Rival, { x, startedMs }: Measured): Followed {
+  const { regime, residuals } = load;
+  const accident = accidentProbability(load) * ANYWHERE;
+  const forRival = rival.probability * (density(x, rival, residuals.sigma) + accident);
+  const forRegime = (1 - rival.probability) * (density(x, regime, residuals.sigma) + accident);
+  const probability = forRival / (forRival + forRegime);
+  if (Math.abs(x - rival.mean) >= Math.abs(x - regime.mean)) {
+    const residual = x - regime.mean;
+    return conclude(withNoise(load, { x, residual, atMs: startedMs }), { ...rival, probability });
+  }
+  const pending = [...rival.pending, x - regime.mean].slice(-MAX_PENDING);
+  return conclude(load, { ...rival, ...follow(rival, x), probability, pending });
+}
+
+function conclude(load: Load, rival: Rival): Followed {
+  const { mean, probability, sinceMs, unexpected, pending } = rival;
+  if (probability > CERTAIN) {
+    const jump = { from: load.regime.mean, to: mean, atMs: sinceMs, due: 1 - unexpected };
+    return { load: moved(load, rival), jump };
+  }
+  if (probability > 1 - CERTAIN) return { load: { ...load, rival }, jump: undefined };
+  const counts = { ...load.counts, accidents: load.counts.accidents + 1 };
+  const residuals = pending.reduce(addResidual, load.residuals);
+  return { load: { ...load, counts, residuals, rival: undefined }, jump: undefined };
+}
+
+/** The rival is the regime now. */
+function moved(load: Load, { mean, trend, seen, unexpected, pending }: Rival): Load {
+  const { regime, residuals, counts, visit } = load;
+  const near = APART * residuals.sigma;
+  const others = load.earlier.filter((earlier) => Math.abs(earlier - regime.mean) > near);
+  const after: Load = {
+    ...load,
+    regime: { mean, trend, seen },
+    rival: undefined,
+    recent: [],
+    residuals: load.recent.reduce((noise, { residual }) => addResidual(noise, residual), residuals),
+    earlier: [regime.mean, ...others].slice(0, EARLIER),
+  };
+  if (visit !== undefined && Math.abs(mean - visit.home) <= near) return returned(after, visit);
+  const isUp = mean > regime.mean;
+  return {
+    ...after,
+    counts: { ...counts, jumps: counts.jumps + 1, onsets: counts.onsets + (isUp ? unexpected : 0) },
+    // What was expected is no accident, however short.
+    visit: unexpected < EXPECTED ? undefined : { home: regime.mean, isUp, residuals: pending },
+  };
+}
+
+/** The load has come back at once: neither that jump nor this one was one. */
+function returned(load: Load, { isUp, residuals }: Visit): Load {
+  const { inferences, jumps, onsets, accidents } = load.counts;
+  return {
+    ...load,
+    counts: {
+      inferences,
+      jumps: Math.max(ASSUMED.jumps, jumps - 1),
+      onsets: Math.max(ASSUMED.onsets, isUp ? onsets - 1 : onsets),
+      accidents: accidents + 1,
+    },
+    residuals: residuals.reduce(addResidual, load.residuals),
+    visit: undefined,
+  };
+}
