@@ -14,4 +14,6 @@ export interface AgentDeps {
   readonly newId: () => string;
   /** The engine can serve no more and the process must end, without running exit handlers. */
   readonly onFatal: (error: AppError) => void;
+  /** Gives up a start that is under way: the first one measures for seconds. */
+  readonly signal?: AbortSignal;
 }

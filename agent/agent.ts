@@ -11,9 +11,7 @@ import { statedRequirement } from './config-parts.ts';
 import { serveControl } from './control/socket.ts';
 import { type OwnDefaults, openInForce } from './desired/in-force.ts';
 import { keepLink } from './link/link.ts';
-import { type MachineState, readMachine } from './profile/machine.ts';
-import { readPowerMode } from './sensors/power-mode.ts';
-import { execProgram } from './sensors/processes.ts';
+import { machineOf } from './machine.ts';
 import { createSensors, type Sensors } from './sensors/sensors.ts';
 import { bringIntoService } from './serving.ts';
 import { metaOf, openAgentDatabase } from './store/database.ts';
@@ -32,7 +30,8 @@ const FLUSH_POLL_MS = 10;
 /**
  * Composes and starts an agent. Parts are released in the reverse order of their making: first no more
  * frames, then the last window is recorded and sent, then the link, the engine and the database close.
- * @throws AppError when it cannot start: no good family, the state folder in use, a frame source missing
+ * @throws AppError when it cannot start: no good family, the state folder in use, a frame source missing; the
+ * signal's reason when it aborts before the start is done
  */
 export async function startAgent(deps: AgentDeps): Promise<Agent> {
   await using stack = new AsyncDisposableStack();
@@ -65,10 +64,9 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
     maxAgeMs,
   });
   const sensors = stack.use(openSensors(deps, log));
-  const { onFatal } = deps;
   const machine = machineOf(config.sensors.root);
   const meter = await openPowerMeter(join(config.sensors.root, 'sys'));
-  const serving = await bringIntoService({ config, database, clock, onFatal, log, machine, meter }, stack);
+  const serving = await bringIntoService({ ...deps, database, log, machine, meter }, stack);
   const restart = Promise.withResolvers<void>();
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -108,11 +106,6 @@ function openSensors({ config, clock, random }: AgentDeps, log: Logger): Sensors
     ...(idleW === null || activeW === null ? {} : { energyModel: { idleW, activeW } }),
     onHealth: ({ name, state, reason }) => log.info({ sensor: name, state }, reason),
   });
-}
-
-/** What a profile holds for; a Jetson's power mode is part of it. */
-function machineOf(root: string): () => Promise<MachineState> {
-  return () => readMachine({ root, powerMode: () => readPowerMode(root, execProgram) });
 }
 
 function defaultsOf(config: AgentConfig): OwnDefaults {

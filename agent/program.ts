@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { Command, Option } from 'commander';
+import { addExamplesOf, addOutput } from '../shared/cli/output.ts';
 import { systemClock } from '../shared/clock.ts';
 import { configEntries, type LoadedConfig } from '../shared/config.ts';
 import { addConfigFlags, configSources } from '../shared/config-flags.ts';
 import { askStatus } from '../shared/control/client.ts';
 import { AppError } from '../shared/errors.ts';
+import type { Logger } from '../shared/log.ts';
 import { packageVersion } from '../shared/package.ts';
 import { disposeInTime, runProgram, stopSignal, tellParent } from '../shared/program.ts';
 import { type AgentConfig, agentConfigSchema, loadAgentConfig } from './config.ts';
 import { addQueries } from './control/program.ts';
+import type { QuarantineFlags } from './quarantine-command.ts';
 import { stoppedStatus } from './status.ts';
 import { describeStatus } from './status-text.ts';
 
@@ -23,10 +26,11 @@ type Flags = Readonly<Record<string, unknown>>;
 
 /** Runs the agent's program with the arguments and the environment of this process; returns the exit status. */
 export function run(): Promise<number> {
-  return runProgram({ name: NAME, build: () => buildProgram(process.env) });
+  return runProgram({ name: NAME, build: () => buildProgram(process.env, process.argv[2]) });
 }
 
-function buildProgram(env: NodeJS.ProcessEnv): Command {
+/** @param first argument, by which commands that take long to load are known to be meant */
+async function buildProgram(env: NodeJS.ProcessEnv, first: string | undefined): Promise<Command> {
   const program = new Command(NAME)
     .description('Runs a family of sub-networks on this device and reports to the controller.')
     .version(packageVersion(), '-V, --version');
@@ -47,6 +51,8 @@ function buildProgram(env: NodeJS.ProcessEnv): Command {
     .addHelpText('after', '\nExample:\n  $ ofa-agent status --state /var/lib/ofa-agent -o json')
     .action((flags: Flags) => printStatus(load(flags).values, flags['output'] === 'json'));
   addQueries(program, withFlags, (flags) => load(flags).values.state.dir);
+  addQuarantine(withFlags(program.command('quarantine')), (flags) => load(flags).values);
+  if (!LIGHT.includes(first)) await addTools(program, withFlags, (flags) => load(flags).values);
   const config = program.command('config').description("The agent's configuration.");
   withFlags(config.command('print'))
     .description('Print the configuration that run would use, secrets masked.')
@@ -57,6 +63,57 @@ function buildProgram(env: NodeJS.ProcessEnv): Command {
   return program;
 }
 
+/** Commands for which the tools below are not loaded: they answer several times faster so. */
+const LIGHT: readonly (string | undefined)[] = [
+  'run',
+  'status',
+  'explain',
+  'profile',
+  'quarantine',
+  'config',
+  '-V',
+  '--version',
+];
+
+function addQuarantine(command: Command, configOf: (flags: Flags) => AgentConfig): void {
+  addOutput(command)
+    .description('Show the levels that are kept out of service on this device, or let them in again.')
+    .option('--clear [level]', 'let this level, such as cpu/3, or all of them run again')
+    .action(async (flags: Flags & QuarantineFlags) => {
+      const { runQuarantine } = await import('./quarantine-command.ts');
+      await runQuarantine(configOf(flags), flags);
+    });
+  addExamplesOf(NAME, command, ['quarantine --state /var/lib/ofa-agent', 'quarantine --clear cpu/3']);
+}
+
+/** Adds the commands that need no running agent: `simulate` and `record`. */
+async function addTools(
+  program: Command,
+  withFlags: (command: Command) => Command,
+  configOf: (flags: Flags) => AgentConfig,
+): Promise<void> {
+  const [{ addSimulateCommand }, { addRecordCommand }] = await Promise.all([
+    import('./simulate/command.ts'),
+    import('./record/command.ts'),
+  ]);
+  addSimulateCommand(program.command('simulate'));
+  addRecordCommand(withFlags(program.command('record')), async (flags) => {
+    const config = configOf(flags);
+    const [{ openRecordedDevice }, { createLogging }] = await Promise.all([
+      import('./recorded-device.ts'),
+      import('../shared/log.ts'),
+    ]);
+    const { log } = createLogging(NAME, config.log.level);
+    return await openRecordedDevice(config, { log, onFatal: (error) => killed(log, error) });
+  });
+}
+
+/** An exit would abort in native code that is still running; the outbox is durable. */
+function killed(log: Logger, error: AppError): void {
+  log.fatal(`${error.message}; the process ends now and is to be started again`);
+  process.kill(process.pid, 'SIGKILL');
+}
+
 /** The modules that only `run` needs are loaded here: `status` answers several times faster without them. */
 async function runAgent(config: AgentConfig): Promise<void> {
   const [{ startAgent }, { createLogging }] = await Promise.all([
@@ -65,14 +122,18 @@ async function runAgent(config: AgentConfig): Promise<void> {
   ]);
   const logging = createLogging(NAME, config.log.level);
   const stopped = stopSignal();
-  const onFatal = (error: AppError): void => {
-    logging.log.fatal(`${error.message}; the process ends now and is to be started again`);
-    // An exit would abort in native code that is still running; the outbox is durable.
-    process.kill(process.pid, 'SIGKILL');
-  };
-  const deps = { config, logging, onFatal, clock: systemClock, random: Math.random, newId: randomUUID };
+  const onFatal = (error: AppError): void => killed(logging.log, error);
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const given = { config, logging, onFatal, signal };
+  const deps = { ...given, clock: systemClock, random: Math.random, newId: randomUUID };
+  void stopped.then(() => stopping.abort());
   for (;;) {
-    const agent = await orHungStart(startAgent(deps), stopped, onFatal);
+    const agent = await orHungStart(startAgent(deps), stopped, onFatal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      logging.log.info('stopped before it had started');
+    });
+    if (agent === undefined) return;
     tellParent({ type: 'ready' });
     const reason = await Promise.race([stopped, agent.restartAsked]);
     logging.log.info(reason === undefined ? 'restarting, as the controller asked' : `${reason}: stopping`);
@@ -81,7 +142,7 @@ async function runAgent(config: AgentConfig): Promise<void> {
   }
 }
 
-/** A stop lets a start finish first; one that does not is hung in native code, which nothing else can end. */
+/** A stop gives a start up; one that goes on is hung in native code, which nothing else can end. */
 async function orHungStart<T>(
   start: Promise<T>,
   stopped: Promise<unknown>,

@@ -15,6 +15,7 @@ import type { SensorReading } from '../sensors/reading.ts';
 import type { Sensors } from '../sensors/sensors.ts';
 import type { Serving } from '../serving.ts';
 import type { ReferenceStore } from './audit-references.ts';
+import { type ClimbWatch, createClimbWatch } from './climb.ts';
 import { createIdleWork, type IdleTask } from './idle-work.ts';
 import { createMemoryWatch, type MemoryWatch, memoryCosts } from './memory.ts';
 import { createProfileKeeper, type ProfileKeeper, type StaleProfile } from './profile-keeper.ts';
@@ -151,7 +152,7 @@ function watch({ serving, config, log, event, ...deps }: OperationDeps, policy: 
 function takingOut({ serving, log, event, onChanged }: OperationDeps, unusable: Map<number, string>) {
   const tell = (index: number, state: 'begins' | 'ends', reason: string): void => {
     const { pe = 'cpu', level = index } = serving.profile[index] ?? {};
-    log.error({ pe, level, state }, reason);
+    log.warn({ pe, level, state }, reason);
     event({ kind: 'quarantine', state, pe, level, reason: reason.slice(0, MAX_REASON) });
     onChanged();
   };
@@ -203,7 +204,8 @@ function loopOf(parts: Parts): FrameLoop {
   const { deps, policy, watching, inferencer, profileKeeper } = parts;
   const { clock, serving, frameRate } = deps;
   const told = deps.listen(policy.view);
-  const idleWork = createIdleWork(clock, [warmKeeperOf(parts), watching.auditTask]);
+  const climb = createClimbWatch(clock);
+  const idleWork = createIdleWork(clock, [warmKeeperOf(parts, climb), watching.auditTask]);
   return createFrameLoop({
     inferencer,
     frames: serving.frames,
@@ -216,15 +218,20 @@ function loopOf(parts: Parts): FrameLoop {
     listener: {
       ...told,
       inference: (answered) => {
+        climb.decided(answered.decision.cause);
         watching.seen(answered);
         profileKeeper.inference(answered.index, answered.runMs);
         told.inference(answered);
+      },
+      shed: (shed) => {
+        climb.decided(shed.decision.cause);
+        told.shed(shed);
       },
     },
   });
 }
 
-function warmKeeperOf({ deps, policy, profileKeeper, memory }: Parts): IdleTask {
+function warmKeeperOf({ deps, policy, profileKeeper, memory }: Parts, { mayClimb }: ClimbWatch): IdleTask {
   const { serving, config, log, onChanged } = deps;
   const { levels } = serving.activation.family.manifest;
   return createWarmKeeper({
@@ -232,6 +239,7 @@ function warmKeeperOf({ deps, policy, profileKeeper, memory }: Parts): IdleTask 
     costs: memoryCosts(serving.profiler.info().points, levels),
     budgetBytes: config.engine.memoryBytes ?? Number.POSITIVE_INFINITY,
     current: () => policy.view().current,
+    mayClimb,
     isMemoryShort: memory.isShort,
     isMeasuring: profileKeeper.isMeasuring,
     onChanged,

@@ -10,6 +10,8 @@ export interface WarmKeeperDeps {
   readonly budgetBytes: number;
   /** Index of the point of the last inference. */
   readonly current: () => number | undefined;
+  /** Whether the level in use is the best of those that are loaded, and may be left for a heavier one. */
+  readonly mayClimb: () => boolean;
   /** Whether the device is about to run out of memory. */
   readonly isMemoryShort: () => boolean;
   /** Whether someone else may hold points loaded for a moment, to measure them. */
@@ -20,6 +22,11 @@ export interface WarmKeeperDeps {
   readonly onUnloadable: (index: number, error: unknown) => void;
   /** Anything else went wrong. */
   readonly onFailed: (error: unknown) => void;
+}
+
+export interface WarmKeeper extends IdleTask {
+  /** Whether a point that is loaded is so for a measurement only, and may be gone with the next frame. */
+  isBorrowed(point: number): boolean;
 }
 
 /** A load blocks the inference thread for about so long. */
@@ -34,32 +41,42 @@ interface Step {
 
 /**
  * Keeps the level in use and its neighbours loaded under a memory budget: one load or unload at a time, in
- * idle time. When memory runs short only the level in use and the next lighter one stay.
+ * idle time. Lighter ones go first, they are needed in a hurry; but where the budget has no room for neighbours
+ * on both sides, a heavier one would never be reached without its turn. When memory runs short only the level
+ * in use and the next lighter one stay.
  */
-export function createWarmKeeper(deps: WarmKeeperDeps): IdleTask {
+export function createWarmKeeper(deps: WarmKeeperDeps): WarmKeeper {
   const { engine, costs, budgetBytes } = deps;
   const order = [...costs.keys()].sort((a, b) => costOf(costs, a) - costOf(costs, b));
   const own = new Set(order.filter((point) => engine.isWarm(point)));
   const unloadable = new Set<number>();
 
   const wantedNow = (current: number): readonly number[] => {
-    if (!deps.isMemoryShort()) return warmSet({ costs, budgetBytes, current, order });
-    const lighter = order[order.indexOf(current) - 1];
-    return lighter === undefined ? [current] : [current, lighter];
+    const place = order.indexOf(current);
+    const [lighter, heavier] = [order[place - 1], order[place + 1]];
+    if (deps.isMemoryShort()) return lighter === undefined ? [current] : [current, lighter];
+    const isHeavierFirst = heavier !== undefined && deps.mayClimb();
+    const leftBytes = budgetBytes - (isHeavierFirst ? costOf(costs, heavier) : 0);
+    if (!isHeavierFirst || leftBytes < costOf(costs, current)) {
+      return warmSet({ costs, budgetBytes, current, order });
+    }
+    const others = order.filter((point) => point !== heavier);
+    return [heavier, ...warmSet({ costs, budgetBytes: leftBytes, current, order: others })];
   };
   const fits = (point: number): boolean => {
     const loaded = order.filter((other) => engine.isWarm(other));
     const bytes = loaded.reduce((sum, other) => sum + costOf(costs, other), costOf(costs, point));
     return bytes <= budgetBytes;
   };
+  const isBorrowed = (point: number): boolean => deps.isMeasuring() && !own.has(point);
   const step = (): Step | undefined => {
     const current = deps.current();
     if (current === undefined) return undefined;
     const wanted = wantedNow(current);
-    // What is measured now is given up by who loaded it.
-    const isMine = (point: number): boolean => own.has(point) || !deps.isMeasuring();
-    // First out, then in: the budget holds at every moment.
-    const out = order.findLast((point) => engine.isWarm(point) && !wanted.includes(point) && isMine(point));
+    // First out, then in: the budget holds at every moment. What is measured is given up by who loaded it.
+    const out = order.findLast(
+      (point) => engine.isWarm(point) && !wanted.includes(point) && !isBorrowed(point),
+    );
     if (out !== undefined) return { deed: 'unload', point: out };
     const next = wanted.find((point) => !engine.isWarm(point) && !unloadable.has(point));
     return next === undefined || !fits(next) ? undefined : { deed: 'load', point: next };
@@ -75,6 +92,7 @@ export function createWarmKeeper(deps: WarmKeeperDeps): IdleTask {
     }
   };
   return {
+    isBorrowed,
     patienceMs: PATIENCE_MS,
     wantsMs: () => (step() === undefined ? undefined : LOAD_MS),
     run: async () => {

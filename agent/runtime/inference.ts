@@ -127,8 +127,8 @@ export function createInferencer(deps: InferencerDeps): Inferencer {
     const profile = deps.profile();
     const requirement = { ...deps.requirement(), ...request.requirement };
     const { arrivedMs, deadlineMs } = request;
-    const startedMs = clock.monoMs();
-    const situation = { requirement, nowMs: startedMs, arrivedMs, usable: runner.usable(profile) };
+    const decidedMs = clock.monoMs();
+    const situation = { requirement, nowMs: decidedMs, arrivedMs, usable: runner.usable(profile) };
     const decision = policy.decide(
       deadlineMs === undefined ? situation : { ...situation, deadlineMs },
       profile,
@@ -137,7 +137,9 @@ export function createInferencer(deps: InferencerDeps): Inferencer {
     const decided = { decision, requirement, profile, budgetMs };
     const index = decision.point;
     const point = index === undefined ? undefined : profile[index];
-    if (index === undefined || point === undefined) return { kind: 'shed', ...decided, nowMs: startedMs };
+    if (index === undefined || point === undefined) return { kind: 'shed', ...decided, nowMs: decidedMs };
+    // The decision is not part of what the profile was measured to take.
+    const startedMs = clock.monoMs();
     const logits = await runner.run(index, request.pixels);
     const nowMs = clock.monoMs();
     const runMs = nowMs - startedMs;

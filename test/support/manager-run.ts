@@ -41,10 +41,6 @@ export const CPU_PROFILE = profileOf(
   ],
   'cpu',
 );
-/** Fourteen levels, each 3 % slower than the one before. */
-export const CLOSE_PROFILE = profileOf(
-  Array.from({ length: 14 }, (_, level) => [40 * 1.03 ** level, 0.7 + 0.007 * level] as const),
-);
 
 /** One frame as it went. */
 export interface RunFrame {

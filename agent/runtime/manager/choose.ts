@@ -35,7 +35,7 @@ export interface ChoiceRules {
 const MOVE_GAINS = 0.08;
 /** A gain that is still there after this time is real. */
 const DOUBT_FADES_MS = 5_000;
-/** What a move must gain where all points are equally accurate. */
+/** What a move must gain however long the point was held, and where all points are equally accurate. */
 const LEAST_GAIN = 0.0005;
 /** Of what a move must gain, what one for the sake of the price needs. */
 const PRICED = 0.1;
@@ -76,6 +76,7 @@ function gainNeeded(
   return Math.max(LEAST_GAIN, needed * (energyHasPrice && to.costJ < held.costJ ? PRICED : 1));
 }
 
+/** What is left when the limits are applied in their order, and those that left nothing. */
 function narrow(
   usable: readonly Option[],
   order: readonly Limit[],
@@ -91,8 +92,8 @@ function narrow(
 }
 
 /**
- * Of options that all break a limit, those that come nearest to it. Late with some probability are all of them
- * then: their values weigh it.
+ * Of options that all break a limit, those that come nearest to it. When all are late too often all are left:
+ * their values weigh how often.
  */
 function nearest(pool: readonly Option[], limit: Limit): readonly Option[] {
   const by = (measure: (option: Option) => number): readonly Option[] => {

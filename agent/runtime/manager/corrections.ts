@@ -7,7 +7,7 @@ import type { Jump } from './load.ts';
 export interface Corrections {
   /** Logarithms by point; 0 where there is none. */
   readonly logs: readonly number[];
-  /** Inferences since the point was switched to, as far as they are telling. */
+  /** Inferences since the point was switched to. */
   readonly since: number;
 }
 
@@ -29,7 +29,9 @@ export interface Telling {
 const TELLING = 5;
 const GAIN = 0.12;
 /** With more noise than this, as a standard deviation, single inferences say less of so small a difference. */
-const MUCH_NOISE = 0.05;
+const MUCH_NOISE = 0.02;
+/** Inferences after which what is not measured again is forgotten, or bad luck would keep a point out for ever. */
+const FORGETS = 2_000;
 /** Slowdowns are the same for all levels within 6 to 12 %; a larger difference is a profile that does not fit. */
 const LARGEST = 0.2;
 /** Of a jump that coincides with a switch. Half, as it may be the load after all, and the next switches tell. */
@@ -52,12 +54,17 @@ export function shareOfJump({ from, to, due }: Jump): number {
 /** Takes an inference in. */
 export function followCorrection({ logs, since }: Corrections, seen: Telling): Corrections {
   const { point, switched, isSameElement, residual, sigma, shift } = seen;
-  const count = switched ? (isSameElement ? 0 : TELLING) : since;
-  const gained =
-    count < TELLING && residual !== undefined ? GAIN * Math.min(1, (MUCH_NOISE / sigma) ** 2) * residual : 0;
-  const next = Math.min(TELLING, count + 1);
-  if (gained + shift === 0) return { logs, since: next };
-  const changed = Array.from({ length: Math.max(logs.length, point + 1) }, (_, index) => logs[index] ?? 0);
-  changed[point] = Math.min(LARGEST, Math.max(-LARGEST, (logs[point] ?? 0) + gained + shift));
+  const count = switched ? 0 : since;
+  const isTelling = count < TELLING && residual !== undefined && (isSameElement || !switched);
+  const gained = isTelling ? GAIN * Math.min(1, (MUCH_NOISE / sigma) ** 2) * residual : 0;
+  const kept = switched ? Math.exp(-since / FORGETS) : 1;
+  const next = switched && !isSameElement ? TELLING : count + 1;
+  if (gained + shift === 0 && kept === 1) return { logs, since: next };
+  const changed = Array.from(
+    { length: Math.max(logs.length, point + 1) },
+    (_, index) => (logs[index] ?? 0) * kept,
+  );
+  const own = (changed[point] ?? 0) + gained + shift;
+  changed[point] = Math.min(LARGEST, Math.max(-LARGEST, own));
   return { logs: changed, since: next };
 }

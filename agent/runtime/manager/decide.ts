@@ -7,11 +7,15 @@ import { barredPoint } from './climbing.ts';
 import { expectedSlowdown, newElement } from './element.ts';
 import { type Asked, type Expectation, expectationOf, missProbabilityOf, optionOf } from './options.ts';
 import { worthShedding } from './shed.ts';
-import { type ManagerState, unloadedMs, WHOLE_SLOT_MS } from './state.ts';
+import { type ManagerState, unloadedMs } from './state.ts';
 import { chargeOf, costsOf } from './surcharge.ts';
 
+const USUAL_ORDER = orderOfLimits(undefined);
 /** From this probability on an expected onset is a reason. */
 const EXPECTED = 0.02;
+
+/** A frame that has waited no longer than this has its whole slot, and is never shed. */
+const WHOLE_SLOT_MS = 1;
 
 /** What holds for all points at one decision. */
 interface Frame {
@@ -101,9 +105,10 @@ function chooseFor(
   options: readonly Option[],
 ): Choice | undefined {
   const { climbing } = state;
+  const { priority } = asked.requirement;
   const barred = barredPoint(climbing, nowMs);
   return choose(options, {
-    order: orderOfLimits(asked.requirement.priority),
+    order: priority === undefined ? USUAL_ORDER : orderOfLimits(priority),
     current: asked.current,
     heldMs: nowMs - climbing.movedMs,
     climbsBelow: profile[barred ?? -1]?.accuracy ?? Number.POSITIVE_INFINITY,

@@ -1,4 +1,5 @@
-import { followLoad, initialLoad, type Jump, type Load, onsetProbability } from './load.ts';
+import { onsetRate } from './counts.ts';
+import { followLoad, initialLoad, type Jump, type Load } from './load.ts';
 import { dueProbability, noOnsets, type Onsets, observeJump, observePace } from './onsets.ts';
 import { probabilityAbove, quantileAbove } from './residuals.ts';
 
@@ -40,20 +41,28 @@ export interface Observed {
 
 /** A rise that is assumed where none was seen yet: a second application on a GPU of a Jetson takes about this. */
 const ASSUMED_RISE = 0.25;
+/** Not worth the time that it takes to weigh it. */
+const NEGLIGIBLE = 1e-5;
 /** Of rises that nothing announced, the part that is as large as earlier ones. */
 const AS_BEFORE = 0.7;
+/** The least part of onsets that no period announces. */
+const STILL_UNANNOUNCED = 0.1;
 /** What is known of an element that is not used fades: its load may be gone by now. */
 const FADES_MS = 10_000;
 /** With inferences far apart it fades after so many of them. */
 const FADES_PACES = 100;
+/** By so much the noise is widened then; not more, or the element would never be tried again. */
+const STALE_WIDENING = 0.5;
 
+/** Nothing was measured yet. */
 export function newElement(): Element {
   return { load: initialLoad(), onsets: noOnsets(), observedMs: undefined };
 }
 
 /** Takes the logarithm of measured / profiled of an inference in. */
 export function observeElement(element: Element, x: number, startedMs: number): Observed {
-  const due = dueProbability(element.onsets, startedMs);
+  // After a long silence the load is as likely another one as what is known has faded.
+  const due = Math.max(dueProbability(element.onsets, startedMs), fadedAt(element, startedMs));
   const { load, jump } = followLoad(element.load, { x, startedMs, due });
   const paced = observePace(element.onsets, startedMs);
   const onsets = jump === undefined ? paced : observeJump(paced, jump);
@@ -73,7 +82,8 @@ export function outlookOf(element: Element, nowMs: number): Outlook {
   const { regime, rival } = load;
   const rise = onsets.rise || ASSUMED_RISE;
   const faded = fadedAt(element, nowMs);
-  const widening = Math.sqrt(1 + 1 / regime.seen) + faded;
+  const stale = STALE_WIDENING * faded;
+  const widening = Math.sqrt(1 + 1 / regime.seen) + stale;
   const hypotheses: Hypothesis[] = [];
   let rest = 1;
   /** Gives a part of what is not accounted for yet to a mean. */
@@ -81,10 +91,11 @@ export function outlookOf(element: Element, nowMs: number): Outlook {
     hypotheses.push({ probability: rest * share, mean, widening: widened });
     rest -= rest * share;
   };
-  if (rival !== undefined) add(rival.probability, rival.mean, Math.sqrt(1 + 1 / rival.seen) + faded);
+  if (rival !== undefined)
+    add(rival.probability * (1 - faded), rival.mean, Math.sqrt(1 + 1 / rival.seen) + stale);
   const due = rival === undefined ? dueProbability(onsets, nowMs) : 0;
   if (due > 0) add(due, regime.mean + rise);
-  const unannounced = onsetProbability(load) * (1 - (onsets.period?.trust ?? 0));
+  const unannounced = onsetRate(load.counts) * Math.max(STILL_UNANNOUNCED, 1 - (onsets.period?.trust ?? 0));
   add(unannounced * AS_BEFORE, regime.mean + rise);
   const surprise = { probability: rest * unannounced * (1 - AS_BEFORE), from: regime.mean, rise };
   rest -= surprise.probability;
@@ -103,7 +114,8 @@ function fadedAt({ observedMs, onsets }: Element, nowMs: number): number {
 export function probabilityBeyond({ load }: Element, { hypotheses, surprise }: Outlook, log: number): number {
   let sum = surprise.probability * Math.exp(-Math.max(0, log - surprise.from) / surprise.rise);
   for (const { probability, mean, widening } of hypotheses) {
-    sum += probability * probabilityAbove(load.residuals, (log - mean) / widening);
+    if (probability > NEGLIGIBLE)
+      sum += probability * probabilityAbove(load.residuals, (log - mean) / widening);
   }
   return sum;
 }

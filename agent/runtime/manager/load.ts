@@ -1,3 +1,5 @@
+import { ASSUMED, accidentRate, type Counts, counted, jumpRate } from './counts.ts';
+import { density, follow, type Regime } from './regime.ts';
 import { addResidual, assumedResiduals, type Residuals } from './residuals.ts';
 
 /**
@@ -21,16 +23,6 @@ export interface Load {
   readonly earlier: readonly number[];
   /** The newest jump, while it may still turn out to have been an accident of several inferences. */
   readonly visit: Visit | undefined;
-}
-
-/** A level of load that the machine stays near. */
-export interface Regime {
-  /** Logarithm of the slowdown. */
-  readonly mean: number;
-  /** Its change per inference. */
-  readonly trend: number;
-  /** Inferences that the mean is made of, at most those that it remembers. */
-  readonly seen: number;
 }
 
 interface Rival extends Regime {
@@ -57,22 +49,13 @@ interface Recent {
   readonly atMs: number;
 }
 
-/** How often what has happened; the beginnings stand for what is assumed of any machine. */
-interface Counts {
-  readonly inferences: number;
-  readonly jumps: number;
-  /** Jumps up that nothing had announced. */
-  readonly onsets: number;
-  readonly accidents: number;
-}
-
 /** A change of regime that is certain now. */
 export interface Jump {
   readonly from: number;
   readonly to: number;
   /** When the first inference of the new regime started. */
   readonly atMs: number;
-  /** How probable a jump was then, from what is known of bursts. */
+  /** How probable a jump was then, from what is known of bursts, or after a long silence. */
   readonly due: number;
 }
 
@@ -86,15 +69,12 @@ export interface Followed {
 export interface Measured {
   readonly x: number;
   readonly startedMs: number;
-  /** Probability that a jump was due, from what is known of bursts. */
+  /** Probability that a jump was due, from what is known of bursts, or after a long silence. */
   readonly due: number;
 }
 
 /** Of the noise, before it is known. */
 const ASSUMED_SIGMA = 0.04;
-const ASSUMED: Counts = { inferences: 400, jumps: 1, onsets: 1, accidents: 1 };
-/** After so many inferences what was counted is halved. */
-const REMEMBERS = 4_000;
 /** The device may be loaded when the agent starts. */
 const LOADED_AT_START: Rival = {
   mean: 0.3,
@@ -105,11 +85,6 @@ const LOADED_AT_START: Rival = {
   sinceMs: 0,
   pending: [],
 };
-/** Inferences that a settled mean remembers. */
-const MEMORY = 24;
-/** Follows a ramp without lag, critically damped beside a mean of this memory (alpha-beta filter). */
-const TREND_GAIN = 0.0015;
-const MAX_TREND = 0.02;
 /** Density of a surprise: it may be anywhere within a factor of e^2 either way. */
 const ANYWHERE = 0.25;
 /** A hypothesis is taken for true above it, and dropped below its complement. */
@@ -145,24 +120,14 @@ export function initialLoad(): Load {
   };
 }
 
-/** Probability that the load jumps at an inference, out of nothing. */
-export function jumpProbability({ counts }: Load): number {
-  return counts.jumps / counts.inferences;
-}
-
-/** Probability that load comes with the next inference, out of nothing. */
-export function onsetProbability({ counts }: Load): number {
-  return counts.onsets / counts.inferences;
-}
-
 /** Takes one inference in. */
 export function followLoad(before: Load, { x: measured, startedMs, due }: Measured): Followed {
   const x = Math.min(FARTHEST, Math.max(-FARTHEST, measured));
   const load = { ...before, counts: counted(before.counts), visit: longer(before.visit, x) };
   if (load.rival !== undefined) return weighRival(load, load.rival, { x, startedMs, due });
   const { regime, residuals } = load;
-  const accident = Math.min(MOSTLY, accidentProbability(load));
-  const jump = Math.min(1 - accident, Math.max(due, jumpProbability(load)));
+  const accident = Math.min(MOSTLY, accidentRate(load.counts));
+  const jump = Math.min(1 - accident, Math.max(due, jumpRate(load.counts)));
   const residual = x - regime.mean;
   const stays = (1 - jump - accident) * density(x, regime, residuals.sigma);
   const surprise = (jump + accident) * ANYWHERE;
@@ -177,44 +142,10 @@ export function followLoad(before: Load, { x: measured, startedMs, due }: Measur
   return conclude(load, rival);
 }
 
-/** One more inference. What happened long ago counts for less: a machine changes its habits. */
-function counted({ inferences, jumps, onsets, accidents }: Counts): Counts {
-  if (inferences < REMEMBERS) return { inferences: inferences + 1, jumps, onsets, accidents };
-  const half = (count: number, assumed: number): number => assumed + (count - assumed) / 2;
-  return {
-    inferences: half(inferences, ASSUMED.inferences) + 1,
-    jumps: half(jumps, ASSUMED.jumps),
-    onsets: half(onsets, ASSUMED.onsets),
-    accidents: half(accidents, ASSUMED.accidents),
-  };
-}
-
 /** A visit with one more inference; undefined once it is too long to be one. */
 function longer(visit: Visit | undefined, x: number): Visit | undefined {
   if (visit === undefined || visit.residuals.length >= BRIEF) return undefined;
   return { ...visit, residuals: [...visit.residuals, x - visit.home] };
-}
-
-function accidentProbability({ counts }: Load): number {
-  return counts.accidents / counts.inferences;
-}
-
-/** Of a normal distribution around the regime; its mean is known as well as its inferences tell. */
-function density(x: number, { mean, seen }: Regime, sigma: number): number {
-  const wide = sigma * Math.sqrt(1 + 1 / seen);
-  return Math.exp(-0.5 * ((x - mean) / wide) ** 2) / (wide * Math.sqrt(2 * Math.PI));
-}
-
-/** A mean of all inferences at first, of the newest ones later, with a trend. */
-function follow(regime: Regime, x: number): Regime {
-  const seen = Math.min(MEMORY, regime.seen + 1);
-  const residual = x - regime.mean;
-  const trend = seen < MEMORY ? 0 : regime.trend + TREND_GAIN * residual;
-  return {
-    mean: regime.mean + residual / seen + trend,
-    trend: Math.min(MAX_TREND, Math.max(-MAX_TREND, trend)),
-    seen,
-  };
 }
 
 /** A regime that begins at `x`, or one of the earlier ones where that is near. */
@@ -263,7 +194,7 @@ function findSmallJump(load: Load): Followed {
 /** The inferences after a surprise decide between the regime and its rival. */
 function weighRival(load: Load, rival: Rival, { x, startedMs }: Measured): Followed {
   const { regime, residuals } = load;
-  const accident = accidentProbability(load) * ANYWHERE;
+  const accident = accidentRate(load.counts) * ANYWHERE;
   const forRival = rival.probability * (density(x, rival, residuals.sigma) + accident);
   const forRegime = (1 - rival.probability) * (density(x, regime, residuals.sigma) + accident);
   const probability = forRival / (forRival + forRegime);
@@ -275,6 +206,7 @@ function weighRival(load: Load, rival: Rival, { x, startedMs }: Measured): Follo
   return conclude(load, { ...rival, ...follow(rival, x), probability, pending });
 }
 
+/** Takes a rival for true, or drops it, once that is as good as certain. */
 function conclude(load: Load, rival: Rival): Followed {
   const { mean, probability, sinceMs, unexpected, pending } = rival;
   if (probability > CERTAIN) {
@@ -282,7 +214,9 @@ function conclude(load: Load, rival: Rival): Followed {
     return { load: moved(load, rival), jump };
   }
   if (probability > 1 - CERTAIN) return { load: { ...load, rival }, jump: undefined };
-  const counts = { ...load.counts, accidents: load.counts.accidents + 1 };
+  // Without an inference that spoke for it, it was an assumption.
+  const happened = pending.length > 0 ? 1 : 0;
+  const counts = { ...load.counts, accidents: load.counts.accidents + happened };
   const residuals = pending.reduce(addResidual, load.residuals);
   return { load: { ...load, counts, residuals, rival: undefined }, jump: undefined };
 }

@@ -31,6 +31,6 @@ export function fed(queue: Queue, lengths: number, nowMs: number): Queue {
 }
 
 /** The queue, or an empty one when nothing was taken in for so long. */
-export function fedAnew(queue: Queue, nowMs: number, withinMs: number): Queue {
+export function emptiedWhenSilent(queue: Queue, nowMs: number, withinMs: number): Queue {
   return nowMs - queue.fedMs > withinMs ? { ...queue, over: 0 } : queue;
 }

@@ -32,7 +32,7 @@ const ASSUMED = 48;
  * The upper part of the sample that the tail is fitted to: so many times the root of its size. More would be
  * smoother, but not the tail alone where noise has two peaks, as under time slicing.
  */
-const TAIL_ROOTS = 3;
+const TAIL_ROOTS = 4;
 const MAX_TAIL_SHARE = 0.3;
 /** Excesses are fitted as at most so many times their median: of an exponential tail that is all but 0.4 %. */
 const FARTHEST_EXCESS = 8;
@@ -126,8 +126,10 @@ function fitTail(sorted: Float64Array): ParetoTail {
 /** Probability that a residual is above `value`: by the tail, and no less than half of what was seen. */
 export function probabilityAbove({ sorted, tail }: Residuals, value: number): number {
   if (value <= tail.threshold) return 1 - shareBelow(sorted, value);
+  const fitted = tailAbove(tail, value);
+  if (value >= (sorted[sorted.length - 1] ?? 0)) return fitted;
   const seen = (sorted.length - countAtMost(sorted, value) - 0.5) / sorted.length;
-  return Math.max(seen / 2, tailAbove(tail, value));
+  return Math.max(seen / 2, fitted);
 }
 
 function tailAbove({ threshold, share, scale, shape }: ParetoTail, value: number): number {

@@ -24,9 +24,6 @@ export interface Last {
   readonly requirement: Requirement;
 }
 
-/** A frame that has waited no longer than this has its whole slot. */
-export const WHOLE_SLOT_MS = 1;
-
 /** What is known before the first inference: the profile. */
 export function initialState(profile: Profile): ManagerState {
   return {
@@ -40,5 +37,6 @@ export function initialState(profile: Profile): ManagerState {
 
 /** What a point takes without load: the profile's latency, corrected, milliseconds. */
 export function unloadedMs({ corrections }: ManagerState, profile: Profile, point: number): number {
-  return (profile[point]?.latencyMs ?? Number.NaN) * Math.exp(correctionOf(corrections, point));
+  const log = correctionOf(corrections, point);
+  return (profile[point]?.latencyMs ?? Number.NaN) * (log === 0 ? 1 : Math.exp(log));
 }

@@ -1,6 +1,6 @@
 import type { Requirement } from '../../../shared/protocol/requirement.ts';
 import type { Profile } from '../points.ts';
-import { fed, fedAnew, NO_QUEUE, type Queue, SATURATED, stated } from './queue.ts';
+import { emptiedWhenSilent, fed, NO_QUEUE, type Queue, SATURATED, stated } from './queue.ts';
 
 /**
  * Limits on averages (energy) and on what answers slowly (temperature) become a price: what was used over the
@@ -173,7 +173,7 @@ export function observeTemperature(surcharge: Surcharge, c: number, nowMs: numbe
 export function priced(surcharge: Surcharge, nowMs: number, profile: Profile): Surcharge {
   const sinceMs = nowMs - surcharge.pricedMs;
   if (sinceMs >= 0 && sinceMs < PRICE_HOLDS_MS) return surcharge;
-  const power = fedAnew(surcharge.power, nowMs, SENSOR_HOLDS_MS);
+  const power = emptiedWhenSilent(surcharge.power, nowMs, SENSOR_HOLDS_MS);
   const isWarm = isTold(surcharge.temperature, nowMs);
   const heat = isWarm ? surcharge.heat : { ...surcharge.heat, over: 0 };
   const worth = worthOfEnergy(profile);

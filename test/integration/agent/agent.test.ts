@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { stoppedStatus } from '../../../agent/status.ts';
 import { topicOf } from '../../../shared/protocol/topics.ts';
 import { startBroker, stateFolder } from '../../support/agent.ts';
-import { AT, connectController, eventually, runAgent, statusOf } from '../../support/agent-run.ts';
+import { AT, ask, connectController, eventually, runAgent, statusOf } from '../../support/agent-run.ts';
 import { bundledFamily } from '../../support/bundled.ts';
 
 /** Nothing listens there. */
@@ -67,6 +67,18 @@ test('a budget changes the level within 2 s and is reported with its version; ma
     }),
   );
   await eventually(() => expect(controller.events.map(({ body }) => body.kind)).toContain('violation'));
+  expect(await ask(folder.path, { kind: 'explain', limit: 20 })).toMatchObject({
+    lines: expect.arrayContaining([expect.stringMatching(/switch cpu\/\d -> cpu\/\d/)]),
+    explanation: {
+      decisions: expect.arrayContaining([
+        expect.objectContaining({
+          kind: 'switch',
+          cause: 'gave-way',
+          requirement: expect.objectContaining({ latencyMs: 0.001 }),
+        }),
+      ]),
+    },
+  });
 
   const group = { fleet: AT.fleet, group: 'alpha' };
   await controller.send('desired', AT, { version, groups: [{ name: 'alpha', priority: 1 }] });

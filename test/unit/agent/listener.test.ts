@@ -38,8 +38,7 @@ function listening() {
     shedLimiter: limiter(),
     logLimiter: createEventLimiter(clock, 6),
   });
-  const decisions = () => ring.explain({ limit: 100 }, clock.now()).decisions;
-  return { clock, gatherer, ring, events, lines, listener, decisions };
+  return { clock, gatherer, ring, events, lines, listener };
 }
 
 const common = (change: DecisionChange, point: number | undefined) => ({

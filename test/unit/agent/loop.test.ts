@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { FrameSource } from '../../../agent/frames/source.ts';
+import type { Frame, FrameSource } from '../../../agent/frames/source.ts';
 import type { InferenceOutcome, InferenceRequest } from '../../../agent/runtime/inference.ts';
 import { createFrameLoop, type LoopListener } from '../../../agent/runtime/loop.ts';
 import type { Limit } from '../../../shared/protocol/requirement.ts';
@@ -27,7 +27,8 @@ interface RunOptions {
   readonly fate?: (frame: number) => Fate;
   readonly frameRate?: () => number;
   readonly idle?: (leftMs: number, clock: ManualClock) => Promise<void>;
-  readonly next?: (frame: number) => { pixels: Uint8Array; label?: number };
+  /** Label of each frame. */
+  readonly next?: (frame: number) => Partial<Frame>;
 }
 
 const PIXELS = new Uint8Array(1);
@@ -38,7 +39,7 @@ function looping(options: RunOptions = {}): Run {
   const told: string[] = [];
   const requests: InferenceRequest[] = [];
   const leftMs: number[] = [];
-  const { fate = () => ({ point: 0 }), frameRate = () => 10 } = options;
+  const { fate = (): Fate => ({ point: 0 }), frameRate = () => 10 } = options;
   const infer = async (request: InferenceRequest): Promise<InferenceOutcome> => {
     const { takesMs = 10, point, gaveWay = [], fails } = fate(requests.length);
     requests.push(request);
@@ -66,7 +67,7 @@ function looping(options: RunOptions = {}): Run {
     name: 'test',
     next: async () => {
       frame += 1;
-      return options.next?.(frame - 1) ?? { pixels: PIXELS };
+      return { name: 'test', pixels: PIXELS, ...options.next?.(frame - 1) };
     },
     close: async () => undefined,
   };
@@ -103,7 +104,7 @@ test('frames come at the frame rate in force, each with its label compared', asy
   let rate = 10;
   const run = looping({
     frameRate: () => rate,
-    next: (frame) => (frame === 2 ? { pixels: PIXELS } : { pixels: PIXELS, label: frame === 0 ? 1 : 0 }),
+    next: (frame) => (frame < 2 ? { label: 1 - frame } : {}),
   });
   await run.clock.advance(250);
   rate = 20;
@@ -146,7 +147,7 @@ test('a frame that cannot be read and an inference that fails are told, and the 
     fate: (frame) => (frame === 1 ? { fails: true } : { point: 0 }),
     next: (frame) => {
       if (frame === 0) throw new Error('camera unplugged');
-      return { pixels: PIXELS };
+      return {};
     },
   });
   await run.clock.advance(290);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { createClimbWatch } from '../../../agent/operation/climb.ts';
 import { held } from '../../../agent/operation/held.ts';
 import { createIdleWork, type IdleTask } from '../../../agent/operation/idle-work.ts';
 import { createMemoryWatch, memoryCosts } from '../../../agent/operation/memory.ts';
@@ -70,13 +71,19 @@ describe('idle work', () => {
 describe('the warm keeper', () => {
   const keeping = (costs: readonly number[], budgetBytes: number, warm: readonly number[]) => {
     const engine = fakeEngine(manualClock(), { warm });
-    const world = { current: undefined as number | undefined, isShort: false, isMeasuring: false };
+    const world = {
+      current: undefined as number | undefined,
+      mayClimb: false,
+      isShort: false,
+      isMeasuring: false,
+    };
     const told: string[] = [];
     const keeper = createWarmKeeper({
       engine,
       costs,
       budgetBytes,
       current: () => world.current,
+      mayClimb: () => world.mayClimb,
       isMemoryShort: () => world.isShort,
       isMeasuring: () => world.isMeasuring,
       onChanged: () => void told.push('changed'),
@@ -98,18 +105,26 @@ describe('the warm keeper', () => {
   test('holds the budget at every moment, has the level in use loaded, and comes to an end', async () => {
     const costs = fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 7 });
     const moves = fc.array(fc.nat({ max: 6 }), { minLength: 1, maxLength: 5 });
+    const climbs = fc.boolean();
     await fc.assert(
-      fc.asyncProperty(costs, fc.integer({ min: 20, max: 60 }), moves, async (all, budget, visits) => {
-        const { engine, world, work } = keeping(all, budget, [0]);
-        const used = () => [...engine.warm].reduce((sum, point) => sum + (all[point] ?? 0), 0);
-        for (const visit of visits) {
-          // Only what is loaded can come into use.
-          const warm = sorted(engine.warm);
-          world.current = warm[visit % warm.length];
-          await work(() => expect(used()).toBeLessThanOrEqual(budget));
-          expect(engine.warm).toContain(world.current);
-        }
-      }),
+      fc.asyncProperty(
+        costs,
+        fc.integer({ min: 20, max: 60 }),
+        moves,
+        climbs,
+        async (all, budget, visits, up) => {
+          const { engine, world, work } = keeping(all, budget, [0]);
+          world.mayClimb = up;
+          const used = () => [...engine.warm].reduce((sum, point) => sum + (all[point] ?? 0), 0);
+          for (const visit of visits) {
+            // Only what is loaded can come into use.
+            const warm = sorted(engine.warm);
+            world.current = warm[visit % warm.length];
+            await work(() => expect(used()).toBeLessThanOrEqual(budget));
+            expect(engine.warm).toContain(world.current);
+          }
+        },
+      ),
     );
   });
 
@@ -131,6 +146,24 @@ describe('the warm keeper', () => {
     climbing.world.current = 1;
     await climbing.work();
     expect(sorted(climbing.engine.warm)).toEqual([0, 1, 2]);
+  });
+
+  test('has a heavier level loaded instead of a lighter one when nothing speaks against it', async () => {
+    const { engine, world, work } = keeping([10, 20, 30, 40], 55, [0, 1]);
+    world.current = 1;
+    await work();
+    expect(sorted(engine.warm)).toEqual([0, 1]);
+    world.mayClimb = true;
+    await work();
+    expect(sorted(engine.warm)).toEqual([1, 2]);
+    world.current = 2;
+    await work();
+    // The next one does not fit beside this one.
+    expect(sorted(engine.warm)).toEqual([1, 2]);
+    world.mayClimb = false;
+    world.current = 1;
+    await work();
+    expect(sorted(engine.warm)).toEqual([0, 1]);
   });
 
   test('gives up all but the level in use and the next lighter one when memory is short, and loads them again', async () => {
@@ -168,6 +201,24 @@ describe('the warm keeper', () => {
     await work();
     expect(engine.done).toEqual(['unload 2', 'load 1']);
   });
+});
+
+test('a heavier level may be loaded when nothing has kept the best one out for 2 s, and then not for 20 s', async () => {
+  const clock = manualClock();
+  const watch = createClimbWatch(clock);
+  expect(watch.mayClimb()).toBe(false);
+  watch.decided('best');
+  await clock.advance(1_999);
+  watch.decided('best');
+  expect(watch.mayClimb()).toBe(false);
+  await clock.advance(1);
+  expect(watch.mayClimb()).toBe(true);
+  watch.decided('latency-binds');
+  watch.decided('best');
+  await clock.advance(19_999);
+  expect(watch.mayClimb()).toBe(false);
+  await clock.advance(1);
+  expect(watch.mayClimb()).toBe(true);
 });
 
 describe('memory', () => {

@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest';
+import { createSensing } from '../../../agent/operation/sensing.ts';
+import type { SensorReading } from '../../../agent/sensors/reading.ts';
+import { manualClock } from '../../support/clock.ts';
+import { decisionFor, scriptedPolicy, TWO_LEVELS } from '../../support/operation.ts';
+
+const NOTHING: SensorReading = {
+  atMs: 0,
+  tempC: undefined,
+  hottestZone: undefined,
+  powerW: undefined,
+  energyJ: undefined,
+  energyOverMs: undefined,
+  powerQuality: 'unknown',
+  powerScope: undefined,
+  powerSource: undefined,
+  gpuLoad: undefined,
+  gpuFreqHz: undefined,
+  cpuFreqHz: undefined,
+  cpuBusy: undefined,
+  memAvailableBytes: undefined,
+  psi: undefined,
+  powerMode: undefined,
+};
+
+test('the manager hears of energy and temperature each period, and of nothing that is not known', async () => {
+  const clock = manualClock();
+  const policy = scriptedPolicy(() => decisionFor(0));
+  const read: number[] = [];
+  const known: Partial<SensorReading>[] = [
+    {},
+    { energyJ: 3, energyOverMs: 500, tempC: 61 },
+    { energyJ: 3 },
+    { tempC: 62 },
+  ];
+  const stop = new AbortController();
+  const sensing = createSensing({
+    sensors: { sample: async () => ({ ...NOTHING, atMs: clock.monoMs(), ...known[read.length] }) },
+    clock,
+    periodMs: 500,
+    policy,
+    profile: () => TWO_LEVELS,
+    onReading: ({ atMs }) => void read.push(atMs),
+  });
+  const ended = sensing(stop.signal);
+  await clock.advance(1_700);
+  stop.abort();
+  await ended;
+  expect(read).toEqual([0, 500, 1_000, 1_500]);
+  expect(policy.seen).toEqual([
+    { kind: 'energy', energyJ: 3, overMs: 500, nowMs: 500 },
+    { kind: 'temperature', tempC: 61, nowMs: 500 },
+    { kind: 'temperature', tempC: 62, nowMs: 1_500 },
+  ]);
+});
