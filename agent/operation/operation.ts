@@ -1,10 +1,12 @@
 import type { Loop } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { describeError } from '../../shared/errors.ts';
+import type { Manifest } from '../../shared/family/manifest.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { EventBody } from '../../shared/protocol/event.ts';
 import type { Requirement } from '../../shared/protocol/requirement.ts';
 import type { ManagerConfig } from '../config-parts.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { PointState } from '../report/document.ts';
 import { createInferencer, type Inferencer } from '../runtime/inference.ts';
 import { createFrameLoop, type FrameLoop, type LoopListener } from '../runtime/loop.ts';
@@ -16,16 +18,23 @@ import type { Sensors } from '../sensors/sensors.ts';
 import type { Serving } from '../serving.ts';
 import type { ReferenceStore } from './audit-references.ts';
 import { type ClimbWatch, createClimbWatch } from './climb.ts';
-import { createIdleWork, type IdleTask } from './idle-work.ts';
+import { createIdleWork } from './idle-work.ts';
 import { createMemoryWatch, type MemoryWatch, memoryCosts } from './memory.ts';
+import { pointStates } from './point-states.ts';
 import { createProfileKeeper, type ProfileKeeper, type StaleProfile } from './profile-keeper.ts';
 import { createSensing } from './sensing.ts';
-import { createWarmKeeper } from './warm-keeper.ts';
+import { createWarmKeeper, type WarmKeeper } from './warm-keeper.ts';
 import { createWatching, type Watching } from './watching.ts';
 
+/** What is operated, of a family in service. */
+export interface OperatedFamily extends Pick<Serving, 'frames' | 'points' | 'profile' | 'profiler'> {
+  readonly engine: Pick<Engine, 'run' | 'load' | 'unload' | 'isWarm'>;
+  readonly activation: { readonly family: { readonly manifest: Pick<Manifest, 'levels'> } };
+}
+
 export interface OperationDeps {
-  readonly serving: Serving;
-  readonly sensors: Sensors;
+  readonly serving: OperatedFamily;
+  readonly sensors: Pick<Sensors, 'sample'>;
   readonly config: ManagerConfig & { readonly engine: { readonly memoryBytes: number | null } };
   readonly clock: Clock;
   /** Evenly distributed, 0 to below 1. */
@@ -68,7 +77,8 @@ interface Parts {
   readonly watching: Watching;
   readonly inferencer: Inferencer;
   readonly profileKeeper: ProfileKeeper;
-  readonly memory: MemoryWatch;
+  readonly climb: ClimbWatch;
+  readonly warmKeeper: WarmKeeper;
 }
 
 /** Above this share of time in which processes wait for a processor, other load is about. */
@@ -86,8 +96,9 @@ export function createOperation(deps: OperationDeps): Operation {
   const policy = policyOf(config.manager.policy).start(serving.profiler.profile());
   const watching = watch(deps, policy);
   const unusable = new Map<number, string>();
+  const isUsable = (index: number): boolean => serving.engine.isWarm(index) && !warmKeeper.isBorrowed(index);
   const inferencer = createInferencer({
-    engine: serving.engine,
+    engine: { run: (index, frame) => serving.engine.run(index, frame), isWarm: isUsable },
     policy,
     profile: watching.profile,
     requirement: watching.requirement,
@@ -99,7 +110,9 @@ export function createOperation(deps: OperationDeps): Operation {
   const idle = (expectedMs: number): boolean =>
     inferencer.isIdle() && !loop.isDoingIdleWork() && loop.leftMs() > expectedMs;
   const profileKeeper = keepProfile(deps, idle, () => latest);
-  const loop = loopOf({ deps, policy, watching, inferencer, profileKeeper, memory });
+  const climb = createClimbWatch(clock);
+  const warmKeeper = keepWarm(deps, { policy, profileKeeper, memory, climb });
+  const loop = loopOf({ deps, policy, watching, inferencer, profileKeeper, climb, warmKeeper });
   let runsBefore = 0;
   const sensing = createSensing({
     sensors: deps.sensors,
@@ -122,7 +135,7 @@ export function createOperation(deps: OperationDeps): Operation {
     sensing,
     profileKeeper,
     profile: watching.profile,
-    points: () => pointStates(deps, watching, unusable),
+    points: () => pointStates(watching, { points: serving.points, isUsable, unusable }),
     view: policy.view,
     audit: watching.audit,
     settled: profileKeeper.settled,
@@ -201,11 +214,10 @@ function keepProfile(
 }
 
 function loopOf(parts: Parts): FrameLoop {
-  const { deps, policy, watching, inferencer, profileKeeper } = parts;
+  const { deps, policy, watching, inferencer, profileKeeper, climb, warmKeeper } = parts;
   const { clock, serving, frameRate } = deps;
   const told = deps.listen(policy.view);
-  const climb = createClimbWatch(clock);
-  const idleWork = createIdleWork(clock, [warmKeeperOf(parts, climb), watching.auditTask]);
+  const idleWork = createIdleWork(clock, [warmKeeper, watching.auditTask]);
   return createFrameLoop({
     inferencer,
     frames: serving.frames,
@@ -231,15 +243,21 @@ function loopOf(parts: Parts): FrameLoop {
   });
 }
 
-function warmKeeperOf({ deps, policy, profileKeeper, memory }: Parts, { mayClimb }: ClimbWatch): IdleTask {
-  const { serving, config, log, onChanged } = deps;
+interface WarmParts extends Pick<Parts, 'policy' | 'profileKeeper' | 'climb'> {
+  readonly memory: MemoryWatch;
+}
+
+function keepWarm(
+  { serving, config, log, onChanged }: OperationDeps,
+  { policy, profileKeeper, memory, climb }: WarmParts,
+): WarmKeeper {
   const { levels } = serving.activation.family.manifest;
   return createWarmKeeper({
     engine: serving.engine,
     costs: memoryCosts(serving.profiler.info().points, levels),
     budgetBytes: config.engine.memoryBytes ?? Number.POSITIVE_INFINITY,
     current: () => policy.view().current,
-    mayClimb,
+    mayClimb: climb.mayClimb,
     isMemoryShort: memory.isShort,
     isMeasuring: profileKeeper.isMeasuring,
     onChanged,
@@ -248,26 +266,6 @@ function warmKeeperOf({ deps, policy, profileKeeper, memory }: Parts, { mayClimb
       log.warn({ pe, level }, `a level cannot be loaded: ${describeError(error)}`);
     },
     onFailed: (error) => log.warn(`a level cannot be given up: ${describeError(error)}`),
-  });
-}
-
-function pointStates(
-  { serving }: OperationDeps,
-  watching: Watching,
-  unusable: ReadonlyMap<number, string>,
-): PointState[] {
-  const { engine, points } = serving;
-  const qualities = watching.energyQualities();
-  return watching.profile().map((point, index): PointState => {
-    const threads = points[index]?.threads;
-    const reason = unusable.get(index);
-    return {
-      ...point,
-      energyQuality: qualities[index] ?? 'unknown',
-      ...(threads === undefined ? {} : { threads }),
-      usable: reason === undefined && engine.isWarm(index),
-      ...(reason === undefined ? {} : { quarantined: reason }),
-    };
   });
 }
 

@@ -1,6 +1,8 @@
 import type { Engine, Inference } from '../../agent/engine/engine.ts';
+import type { LoopListener } from '../../agent/runtime/loop.ts';
 import type { Profile } from '../../agent/runtime/points.ts';
 import type { Cause, Decision, Observation, RunningPolicy, Situation } from '../../agent/runtime/policy.ts';
+import type { SensorReading } from '../../agent/sensors/reading.ts';
 import type { Limit } from '../../shared/protocol/requirement.ts';
 import type { ManualClock } from './clock.ts';
 
@@ -107,3 +109,34 @@ interface FakeEngineOptions {
   readonly runMs?: readonly number[];
   readonly logits?: readonly number[];
 }
+
+/** A listener that hears nothing. */
+export const silentListener: LoopListener = {
+  inference: () => undefined,
+  switched: () => undefined,
+  shed: () => undefined,
+  violation: () => undefined,
+  skipped: () => undefined,
+  unreadable: () => undefined,
+  failed: () => undefined,
+};
+
+/** A reading in which nothing is known. */
+export const NO_READING: SensorReading = {
+  atMs: 0,
+  tempC: undefined,
+  hottestZone: undefined,
+  powerW: undefined,
+  energyJ: undefined,
+  energyOverMs: undefined,
+  powerQuality: 'unknown',
+  powerScope: undefined,
+  powerSource: undefined,
+  gpuLoad: undefined,
+  gpuFreqHz: undefined,
+  cpuFreqHz: undefined,
+  cpuBusy: undefined,
+  memAvailableBytes: undefined,
+  psi: undefined,
+  powerMode: undefined,
+};

@@ -102,7 +102,7 @@ const EXPECTED = 0.5;
 const KNOWN = 8;
 /** Inferences among which a small jump is looked for, and the log-likelihood ratio that makes it one. */
 const RECENT = 8;
-const SMALL_JUMP = 8;
+const SMALL_JUMP = 7;
 const MAX_PENDING = 8;
 /** Slowdowns are between e^-10 and e^10; a clock that lies must not make numbers that cannot be worked with. */
 const FARTHEST = 10;

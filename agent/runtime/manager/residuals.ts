@@ -11,8 +11,13 @@ export interface Residuals {
   readonly added: number;
   /** The same values, sorted. */
   readonly sorted: Float64Array;
-  /** Standard deviation of the main peak, from quartiles, which accidents do not move. */
+  /** Standard deviation of the main peak now, from quartiles, which accidents do not move. */
   readonly sigma: number;
+  /** Mean size of residuals, of late and over the sample. */
+  readonly lately: number;
+  readonly usually: number;
+  /** Noise of late as a multiple of the sample's: applications bring theirs, and take it along. */
+  readonly scale: number;
   readonly tail: ParetoTail;
 }
 
@@ -23,6 +28,18 @@ interface ParetoTail {
   readonly scale: number;
   readonly shape: number;
 }
+
+/**
+ * Noise comes and goes faster than a sample of tails is gathered: its size is followed by itself, and the sample
+ * tells the shape (filtered historical simulation, Barone-Adesi, Giannopoulos and Vosper 1999).
+ */
+const LATELY = 24;
+const USUALLY = 300;
+/** Logarithms of ratios between the two: below the first it is chance, above the second believed. */
+const BY_CHANCE = 0.3;
+const FOR_SURE = 0.5;
+/** What single accidents count for at most, standard deviations. */
+const FARTHEST_SIZE = 3;
 
 /** At 25 frames a second the last 20 s. */
 const SIZE = 512;
@@ -51,7 +68,8 @@ export function assumedResiduals(sigma: number): Residuals {
   );
   // In an order that leaves the rest a fair sample whenever some are gone.
   const ring = Float64Array.from({ length: ASSUMED }, (_, index) => sorted[(index * STRIDE) % ASSUMED] ?? 0);
-  return described(ring, 0, sorted);
+  const size = sigma * Math.sqrt(2 / Math.PI);
+  return described({ ring, added: 0, sorted, lately: size, usually: size });
 }
 
 /** Has no divisor in common with the number of values, and is near the golden ratio of it: visits all, evenly. */
@@ -65,7 +83,14 @@ export function addResidual(residuals: Residuals, residual: number): Residuals {
   const newRing = new Float64Array(rest.length + 1);
   newRing.set(rest);
   newRing[rest.length] = residual;
-  return described(newRing, added + 1, exchanged(sorted, leaves ? ring[0] : undefined, residual));
+  const size = Math.min(Math.abs(residual), FARTHEST_SIZE * residuals.sigma);
+  return described({
+    ring: newRing,
+    added: added + 1,
+    sorted: exchanged(sorted, leaves ? ring[0] : undefined, residual),
+    lately: residuals.lately + (size - residuals.lately) / LATELY,
+    usually: residuals.usually + (size - residuals.usually) / Math.min(USUALLY, LATELY + added),
+  });
 }
 
 /** The sorted values with one taken out and another put in. */
@@ -88,8 +113,15 @@ function exchanged(sorted: Float64Array, out: number | undefined, into: number):
   return result;
 }
 
-function described(ring: Float64Array, added: number, sorted: Float64Array): Residuals {
-  return { ring, added, sorted, sigma: sigmaOf(sorted), tail: fitTail(sorted) };
+function described(sample: Omit<Residuals, 'sigma' | 'scale' | 'tail'>): Residuals {
+  const scale = scaleOf(sample.lately / sample.usually);
+  return { ...sample, scale, sigma: scale * sigmaOf(sample.sorted), tail: fitTail(sample.sorted) };
+}
+
+function scaleOf(ratio: number): number {
+  const log = Math.log(ratio);
+  const part = Math.min(1, Math.max(0, (Math.abs(log) - BY_CHANCE) / (FOR_SURE - BY_CHANCE)));
+  return Number.isFinite(log) ? Math.exp(log * part) : 1;
 }
 
 function sigmaOf(sorted: Float64Array): number {
@@ -123,8 +155,9 @@ function fitTail(sorted: Float64Array): ParetoTail {
   return { threshold, share, shape, scale: Math.max(a0 * (1 - shape), 1e-9) };
 }
 
-/** Probability that a residual is above `value`: by the tail, and no less than half of what was seen. */
-export function probabilityAbove({ sorted, tail }: Residuals, value: number): number {
+/** Probability that a residual is above another: by the tail, and no less than half of what was seen. */
+export function probabilityAbove({ sorted, tail, scale }: Residuals, residual: number): number {
+  const value = residual / scale;
   if (value <= tail.threshold) return 1 - shareBelow(sorted, value);
   const fitted = tailAbove(tail, value);
   if (value >= (sorted[sorted.length - 1] ?? 0)) return fitted;
@@ -140,7 +173,11 @@ function tailAbove({ threshold, share, scale, shape }: ParetoTail, value: number
 }
 
 /** The residual that is passed with this probability, 0..1. */
-export function quantileAbove({ sorted, tail }: Residuals, probability: number): number {
+export function quantileAbove(residuals: Residuals, probability: number): number {
+  return residuals.scale * quantileOfSample(residuals, probability);
+}
+
+function quantileOfSample({ sorted, tail }: Residuals, probability: number): number {
   const { threshold, share, scale, shape } = tail;
   const count = sorted.length;
   const index = Math.max(0, Math.floor((1 - probability) * count));

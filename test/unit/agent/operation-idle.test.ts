@@ -190,14 +190,16 @@ describe('the warm keeper', () => {
   });
 
   test('leaves alone what a measurement has loaded, counts it, and unloads it when it is left over', async () => {
-    const { engine, world, work } = keeping([10, 20, 30], 35, [0, 1]);
+    const { engine, world, work, keeper } = keeping([10, 20, 30], 35, [0, 1]);
     world.current = 0;
     world.isMeasuring = true;
     engine.warm.add(2);
     engine.warm.delete(1);
     await work();
     expect(engine.done).toEqual([]);
+    expect([0, 2].map(keeper.isBorrowed)).toEqual([false, true]);
     world.isMeasuring = false;
+    expect(keeper.isBorrowed(2)).toBe(false);
     await work();
     expect(engine.done).toEqual(['unload 2', 'load 1']);
   });

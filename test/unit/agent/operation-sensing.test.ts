@@ -2,26 +2,7 @@ import { expect, test } from 'vitest';
 import { createSensing } from '../../../agent/operation/sensing.ts';
 import type { SensorReading } from '../../../agent/sensors/reading.ts';
 import { manualClock } from '../../support/clock.ts';
-import { decisionFor, scriptedPolicy, TWO_LEVELS } from '../../support/operation.ts';
-
-const NOTHING: SensorReading = {
-  atMs: 0,
-  tempC: undefined,
-  hottestZone: undefined,
-  powerW: undefined,
-  energyJ: undefined,
-  energyOverMs: undefined,
-  powerQuality: 'unknown',
-  powerScope: undefined,
-  powerSource: undefined,
-  gpuLoad: undefined,
-  gpuFreqHz: undefined,
-  cpuFreqHz: undefined,
-  cpuBusy: undefined,
-  memAvailableBytes: undefined,
-  psi: undefined,
-  powerMode: undefined,
-};
+import { decisionFor, NO_READING, scriptedPolicy, TWO_LEVELS } from '../../support/operation.ts';
 
 test('the manager hears of energy and temperature each period, and of nothing that is not known', async () => {
   const clock = manualClock();
@@ -35,7 +16,7 @@ test('the manager hears of energy and temperature each period, and of nothing th
   ];
   const stop = new AbortController();
   const sensing = createSensing({
-    sensors: { sample: async () => ({ ...NOTHING, atMs: clock.monoMs(), ...known[read.length] }) },
+    sensors: { sample: async () => ({ ...NO_READING, atMs: clock.monoMs(), ...known[read.length] }) },
     clock,
     periodMs: 500,
     policy,

@@ -9,7 +9,7 @@ import { type Meta, metaOf } from '../../../agent/store/database.ts';
 import { seededRandom } from '../../../shared/random.ts';
 import { stateFolder } from '../../support/agent.ts';
 import { manualClock } from '../../support/clock.ts';
-import { fakeEngine, TWO_LEVELS } from '../../support/operation.ts';
+import { fakeEngine, NO_READING, TWO_LEVELS } from '../../support/operation.ts';
 
 const LEVELS = [{ accuracy: 0.8 }, { accuracy: 0.9 }];
 const [CHEAP, DEAR] = TWO_LEVELS as readonly [OperatingPoint, OperatingPoint];
@@ -152,26 +152,9 @@ describe('what is usual', () => {
 });
 
 /** A reading of a device that uses `watts`, over the second before. */
-function readingOf(second: number, watts: number, quality: SensorReading['powerQuality'] = 'measured') {
-  const nothing: SensorReading = {
-    atMs: second * 1_000,
-    tempC: undefined,
-    hottestZone: undefined,
-    powerW: watts,
-    energyJ: watts,
-    energyOverMs: 1_000,
-    powerQuality: quality,
-    powerScope: undefined,
-    powerSource: 'test',
-    gpuLoad: undefined,
-    gpuFreqHz: undefined,
-    cpuFreqHz: undefined,
-    cpuBusy: undefined,
-    memAvailableBytes: undefined,
-    psi: undefined,
-    powerMode: undefined,
-  };
-  return nothing;
+function readingOf(second: number, watts: number): SensorReading {
+  const energy = { energyJ: watts, energyOverMs: 1_000, powerQuality: 'measured' as const };
+  return { ...NO_READING, ...energy, atMs: second * 1_000 };
 }
 
 describe('the energy meter', () => {
