@@ -3,6 +3,7 @@ import type { Clock } from '../shared/clock.ts';
 import type { AppError } from '../shared/errors.ts';
 import type { Logging } from '../shared/log.ts';
 import type { AgentConfig } from './config.ts';
+import type { ServingDeps } from './serving.ts';
 
 /** What an agent is given by its program: everything of the outside that it does not open itself. */
 export interface AgentDeps {
@@ -16,4 +17,6 @@ export interface AgentDeps {
   readonly onFatal: (error: AppError) => void;
   /** Gives up a start that is under way: the first one measures for seconds. */
   readonly signal?: AbortSignal;
+  /** How long a family is measured, instead of what is usual. */
+  readonly profiling?: NonNullable<ServingDeps['profiling']>;
 }

@@ -70,7 +70,7 @@ it('answers every command that a person logged in with the token file may give',
     /^lab +3 +site=lab +0$/m,
   );
   expect((await fleet('budget set --latency 2ms -g lab')).out).toMatch(/^group lab +2ms .* 0$/m);
-  expect((await fleet('budget show -o csv')).out).toContain('group lab,2,,,,0\n');
+  expect((await fleet('budget show -o csv')).out).toContain('group lab,2,,,,,,,,0\n');
   expect((await fleet('budget clear -g lab')).status).toBe(0);
   expect((await fleet('devices config set window=30s')).out).toMatch(/^fleet +30s/m);
   expect((await fleet('devices config clear window')).status).toBe(0);

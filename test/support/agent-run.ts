@@ -51,6 +51,8 @@ export async function runAgent(
     clock: systemClock,
     random: () => 0.1,
     newId: randomUUID,
+    // What is tested is what comes of a profile, not how exact it is.
+    profiling: { rounds: 4, threadRounds: 3, periodMs: 1 },
     onFatal: (error) => {
       throw error;
     },
