@@ -19,9 +19,9 @@ export interface Choice {
 export interface ChoiceRules {
   /** Limits, the one to keep longest first. */
   readonly order: readonly Limit[];
-  /** Point of the last inference, and how long ago it was moved to. */
+  /** Point of the last inference, and for about how many it was not left. */
   readonly current: number | undefined;
-  readonly heldMs: number;
+  readonly held: number;
   /** No climb to this accuracy or above. */
   readonly climbsBelow: number;
   /** Between the least and the most accurate point of the family. */
@@ -32,9 +32,9 @@ export interface ChoiceRules {
 }
 
 /** Part of a family's range of accuracy that a move must gain: less is within what the estimates know. */
-const MOVE_GAINS = 0.06;
-/** A gain that is still there after this time is real. */
-const DOUBT_FADES_MS = 5_000;
+const MOVE_GAINS = 0.08;
+/** A gain that is still there after so many inferences is real. */
+const DOUBT_FADES = 75;
 /** What a move must gain however long the point was held, and where all points are equally accurate. */
 const LEAST_GAIN = 0.0005;
 /** Of what a move must gain, what one for the sake of the price needs. */
@@ -70,9 +70,9 @@ export function choose(options: readonly Option[], rules: ChoiceRules): Choice |
 function gainNeeded(
   to: Option,
   held: Option,
-  { energyHasPrice, accuracyRange, heldMs }: ChoiceRules,
+  { energyHasPrice, accuracyRange, held: inferences }: ChoiceRules,
 ): number {
-  const needed = accuracyRange * MOVE_GAINS * Math.exp(-Math.max(0, heldMs) / DOUBT_FADES_MS);
+  const needed = accuracyRange * MOVE_GAINS * Math.exp(-inferences / DOUBT_FADES);
   return Math.max(LEAST_GAIN, needed * (energyHasPrice && to.costJ < held.costJ ? PRICED : 1));
 }
 

@@ -34,8 +34,8 @@ const MUCH_NOISE = 0.02;
 const FORGETS = 2_000;
 /** Slowdowns are the same for all levels within 6 to 12 %; a larger difference is a profile that does not fit. */
 const LARGEST = 0.2;
-/** Of a jump that coincides with a switch. Half, as it may be the load after all, and the next switches tell. */
-const OWN = 0.5;
+/** Of a jump that coincides with a switch. A part, as it may be the load after all, and the next switches tell. */
+const OWN = 0.25;
 
 export function noCorrections(): Corrections {
   return { logs: [], since: TELLING };

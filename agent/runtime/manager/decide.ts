@@ -100,22 +100,27 @@ function optionsOf({ state, profile, costs, asked, expectations }: Frame): reado
   });
 }
 
-function chooseFor(
-  { state, profile, nowMs, asked, expectations }: Frame,
-  options: readonly Option[],
-): Choice | undefined {
+function chooseFor(frame: Frame, options: readonly Option[]): Choice | undefined {
+  const { state, profile, nowMs, asked, expectations } = frame;
   const { climbing } = state;
   const { priority } = asked.requirement;
   const barred = barredPoint(climbing, nowMs);
   return choose(options, {
     order: priority === undefined ? USUAL_ORDER : orderOfLimits(priority),
     current: asked.current,
-    heldMs: nowMs - climbing.movedMs,
+    held: inferencesSince(frame, climbing.movedMs),
     climbsBelow: profile[barred ?? -1]?.accuracy ?? Number.POSITIVE_INFINITY,
     accuracyRange: rangeOf(profile),
     energyHasPrice: asked.price + asked.charge.price > 0,
     loadExpected: [...expectations.values()].some(({ outlook }) => outlook.due > EXPECTED),
   });
+}
+
+/** About how many inferences there were since, by the pace of the element that was used. */
+function inferencesSince({ state, nowMs, expectations }: Frame, sinceMs: number): number {
+  const pe = state.last?.pe;
+  const paceMs = (pe === undefined ? undefined : expectations.get(pe))?.element.onsets.paceMs ?? 0;
+  return paceMs > 0 ? Math.max(0, nowMs - sinceMs) / paceMs : 0;
 }
 
 function rangeOf(profile: Profile): number {

@@ -79,7 +79,7 @@ export function withoutShift(element: Element, shift: number): Element {
 /** What the load may be at an inference that starts now. */
 export function outlookOf(element: Element, nowMs: number): Outlook {
   const { load, onsets } = element;
-  const { regime, rival } = load;
+  const { regime, rival, suspect } = load;
   const rise = onsets.rise || ASSUMED_RISE;
   const faded = fadedAt(element, nowMs);
   const stale = STALE_WIDENING * faded;
@@ -93,6 +93,8 @@ export function outlookOf(element: Element, nowMs: number): Outlook {
   };
   if (rival !== undefined)
     add(rival.probability * (1 - faded), rival.mean, Math.sqrt(1 + 1 / rival.seen) + stale);
+  if (suspect !== undefined)
+    add(suspect.probability * (1 - faded), suspect.mean, Math.sqrt(1 + 1 / suspect.seen) + stale);
   const due = rival === undefined ? dueProbability(onsets, nowMs) : 0;
   if (due > 0) add(due, regime.mean + rise);
   const unannounced = onsetRate(load.counts) * Math.max(STILL_UNANNOUNCED, 1 - (onsets.period?.trust ?? 0));

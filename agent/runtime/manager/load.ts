@@ -15,6 +15,8 @@ export interface Load {
   readonly regime: Regime;
   /** What the newest latencies would mean if they were a jump, and how probable that is. */
   readonly rival: Rival | undefined;
+  /** What the newest latencies together would mean if they were a jump too small to surprise. */
+  readonly suspect: Suspect | undefined;
   /** The newest residuals within the regime: noise, unless together they turn out to be a small jump. */
   readonly recent: readonly Recent[];
   readonly residuals: Residuals;
@@ -25,8 +27,11 @@ export interface Load {
   readonly visit: Visit | undefined;
 }
 
-interface Rival extends Regime {
+interface Suspect extends Regime {
   readonly probability: number;
+}
+
+interface Rival extends Suspect {
   /** Probability that no jump was due at the first inference that spoke for it. */
   readonly unexpected: number;
   /** When the first inference that spoke for it started. */
@@ -100,9 +105,13 @@ const BRIEF = 5;
 const EXPECTED = 0.5;
 /** Inferences that the mean of an earlier regime counts for. */
 const KNOWN = 8;
-/** Inferences among which a small jump is looked for, and the log-likelihood ratio that makes it one. */
+/** Inferences among which a small jump is looked for. */
 const RECENT = 8;
-const SMALL_JUMP = 7;
+/** Mean size of small jumps, as a logarithm. */
+const SMALL = 0.15;
+/** Below this probability a small jump is not worth weighing, and with a lower logarithm of likelihoods it has none. */
+const LEAST_SUSPICION = 0.01;
+const LEAST_RATIO = 3;
 const MAX_PENDING = 8;
 /** Slowdowns are between e^-10 and e^10; a clock that lies must not make numbers that cannot be worked with. */
 const FARTHEST = 10;
@@ -112,6 +121,7 @@ export function initialLoad(): Load {
   return {
     regime: { mean: 0, trend: 0, seen: 4 },
     rival: LOADED_AT_START,
+    suspect: undefined,
     recent: [],
     residuals: assumedResiduals(ASSUMED_SIGMA),
     counts: ASSUMED,
@@ -139,7 +149,7 @@ export function followLoad(before: Load, { x: measured, startedMs, due }: Measur
     sinceMs: startedMs,
     pending: [residual],
   };
-  return conclude(load, rival);
+  return conclude({ ...load, suspect: undefined }, rival);
 }
 
 /** A visit with one more inference; undefined once it is too long to be one. */
@@ -168,27 +178,40 @@ function withNoise(load: Load, newest: Recent): Load {
   };
 }
 
-/** A jump too small to surprise by one inference shows in the mean of a few: generalised likelihood ratio test. */
+/**
+ * A jump too small to surprise by one inference shows in the mean of a few. The likelihood that they began a
+ * regime of their own is weighed against that of noise, by how often the load jumps and how far.
+ */
 function findSmallJump(load: Load): Followed {
-  const { recent, residuals, regime } = load;
-  let sum = 0;
-  let since = 0;
-  let highest = SMALL_JUMP * 2 * residuals.sigma ** 2;
-  for (let count = 1; count <= recent.length; count += 1) {
-    sum += recent[recent.length - count]?.residual ?? 0;
-    if (count < 2 || sum ** 2 / count <= highest) continue;
-    highest = sum ** 2 / count;
-    since = count;
+  const suspect = suspectOf(load);
+  if (suspect === undefined || suspect.probability < LEAST_SUSPICION) {
+    return { load: { ...load, suspect: undefined }, jump: undefined };
   }
-  if (since === 0) return { load, jump: undefined };
-  const newest = recent.slice(-since);
-  const mean = newest.reduce((total, { x }) => total + x, 0) / since;
-  const jump = { from: regime.mean, to: mean, atMs: newest[0]?.atMs ?? 0, due: 0 };
-  const to: Rival = {
-    ...{ mean, trend: 0, seen: since, probability: 1, unexpected: 1, sinceMs: jump.atMs },
-    pending: newest.map(({ residual }) => residual),
-  };
-  return { load: moved({ ...load, recent: recent.slice(0, -since) }, to), jump };
+  if (suspect.probability < CERTAIN) return { load: { ...load, suspect }, jump: undefined };
+  const newest = load.recent.slice(-suspect.seen);
+  const sinceMs = newest[0]?.atMs ?? 0;
+  const jump = { from: load.regime.mean, to: suspect.mean, atMs: sinceMs, due: 0 };
+  const pending = newest.map(({ residual }) => residual);
+  const recent = load.recent.slice(0, -suspect.seen);
+  return { load: moved({ ...load, recent }, { ...suspect, unexpected: 1, sinceMs, pending }), jump };
+}
+
+/** The most probable of the jumps that may have been at one of the newest inferences. */
+function suspectOf({ recent, residuals, counts }: Load): Suspect | undefined {
+  const { sigma } = residuals;
+  let best: Suspect | undefined;
+  let [sum, sumX] = [0, 0];
+  for (let seen = 1; seen <= recent.length; seen += 1) {
+    const { residual = 0, x = 0 } = recent[recent.length - seen] ?? {};
+    [sum, sumX] = [sum + residual, sumX + x];
+    const ratio = sum ** 2 / (2 * seen * sigma ** 2);
+    if (seen < 2 || ratio < LEAST_RATIO) continue;
+    const size = Math.exp(-Math.abs(sum / seen) / SMALL) / (2 * SMALL);
+    const odds = jumpRate(counts) * size * sigma * Math.sqrt((2 * Math.PI) / seen) * Math.exp(ratio);
+    const probability = odds / (1 + odds);
+    if (probability > (best?.probability ?? 0)) best = { mean: sumX / seen, trend: 0, seen, probability };
+  }
+  return best;
 }
 
 /** The inferences after a surprise decide between the regime and its rival. */
@@ -230,6 +253,7 @@ function moved(load: Load, { mean, trend, seen, unexpected, pending }: Rival): L
     ...load,
     regime: { mean, trend, seen },
     rival: undefined,
+    suspect: undefined,
     recent: [],
     residuals: load.recent.reduce((noise, { residual }) => addResidual(noise, residual), residuals),
     earlier: [regime.mean, ...others].slice(0, EARLIER),
