@@ -32,7 +32,7 @@ export interface ChoiceRules {
 }
 
 /** Part of a family's range of accuracy that a move must gain: less is within what the estimates know. */
-const MOVE_GAINS = 0.08;
+const MOVE_GAINS = 0.09;
 /** A gain that is still there after so many inferences is real. */
 const DOUBT_FADES = 75;
 /** What a move must gain however long the point was held, and where all points are equally accurate. */

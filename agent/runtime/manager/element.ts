@@ -46,7 +46,7 @@ const NEGLIGIBLE = 1e-5;
 /** Of rises that nothing announced, the part that is as large as earlier ones. */
 const AS_BEFORE = 0.7;
 /** The least part of onsets that no period announces. */
-const STILL_UNANNOUNCED = 0.1;
+const STILL_UNANNOUNCED = 0.3;
 /** What is known of an element that is not used fades: its load may be gone by now. */
 const FADES_MS = 10_000;
 /** With inferences far apart it fades after so many of them. */

@@ -104,7 +104,7 @@ const BRIEF = 5;
 /** From this probability down a jump was not unexpected. */
 const EXPECTED = 0.5;
 /** Inferences that the mean of an earlier regime counts for. */
-const KNOWN = 8;
+const KNOWN = 20;
 /** Inferences among which a small jump is looked for. */
 const RECENT = 8;
 /** Mean size of small jumps, as a logarithm. */
