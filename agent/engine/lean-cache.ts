@@ -9,7 +9,7 @@ import { writeAtomic } from '../../shared/files.ts';
 import { parseJson, parserOf } from '../../shared/schema.ts';
 
 /** Raised whenever other files would be made of the same models. */
-export const LEAN_FORMAT = 1;
+export const LEAN_FORMAT = 2;
 
 /** Tells what a folder of lean models holds; written last, so that a folder without it is nothing. */
 const CONTENTS_FILE = 'lean.json';
@@ -28,11 +28,15 @@ const LeanContentsSchema = Type.Object({
     }),
     { maxItems: 1_024 },
   ),
-  /** CRC-32 finds what a disk or a lost write does to a file; nobody forges these files. */
+  /**
+   * Files as they were written, and when. One that has not been touched since is taken for whole; of others
+   * CRC-32 tells. Nobody forges these files.
+   */
   files: Type.Array(
     Type.Object({
       name: Type.String({ pattern: '^[0-9a-z.]+$', maxLength: 128 }),
       bytes: Type.Integer({ minimum: 0 }),
+      modifiedMs: Type.Number({ minimum: 0 }),
       crc32: Type.Integer({ minimum: 0 }),
     }),
     { maxItems: 1_025 },
@@ -43,7 +47,7 @@ export type LeanContents = Static<typeof LeanContentsSchema>;
 const parseContents = parserOf(LeanContentsSchema);
 
 /**
- * Reads what a folder of lean models holds and checks every byte of it.
+ * Reads what a folder of lean models holds and checks it: every byte of what was touched since it was written.
  * @returns undefined when there is no such folder, or it was never finished
  * @throws AppError `invalid` naming the file that is damaged
  */
@@ -70,7 +74,8 @@ export async function writeLean(
   const files: LeanContents['files'] = [];
   for (const name of names) {
     const path = join(folder, name);
-    files.push({ name, bytes: (await stat(path)).size, crc32: await crc32OfFile(path) });
+    const { size: bytes, mtimeMs: modifiedMs } = await stat(path);
+    files.push({ name, bytes, modifiedMs, crc32: await crc32OfFile(path) });
   }
   const contents: LeanContents = { format: LEAN_FORMAT, models, files };
   await writeAtomic(join(folder, CONTENTS_FILE), JSON.stringify(contents));
@@ -82,13 +87,14 @@ async function readBounded(path: string): Promise<string> {
   return await readFile(path, 'utf8');
 }
 
-async function checkFile(path: string, expected: { bytes: number; crc32: number }): Promise<void> {
+async function checkFile(path: string, expected: LeanContents['files'][number]): Promise<void> {
   const found = await stat(path).catch((cause: unknown) => {
     throw new AppError('invalid', `${path}: it is missing`, { cause });
   });
   if (found.size !== expected.bytes) {
     throw new AppError('invalid', `${path}: ${found.size} bytes, expected ${expected.bytes}: it is damaged`);
   }
+  if (found.mtimeMs === expected.modifiedMs) return;
   if ((await crc32OfFile(path)) !== expected.crc32) {
     throw new AppError('invalid', `${path}: its checksum does not fit: it is damaged`);
   }
