@@ -98,7 +98,7 @@ describe('a script of contention', () => {
 describe('the demonstration', () => {
   it('sets a budget that the largest level meets, and not at twice its latency', () => {
     const budgetMs = budgetUnderContention([0.9, 1, 1.87]);
-    expect(budgetMs).toBe(2.8);
+    expect(budgetMs).toBe(3.4);
     expect(budgetUnderContention([])).toBeNaN();
   });
 
