@@ -12,8 +12,8 @@ import { runToEnd, startProcess } from '../../support/processes.ts';
 
 const AGENT = join(packageRoot(), 'agent/main.ts');
 /** Matrix products of a model that takes longer than a run may. */
-const HANGING_WORK = 60;
-const RUN_TIMEOUT = '100ms';
+const HANGING_WORK = 110;
+const RUN_TIMEOUT = '150ms';
 
 test('an agent that is stopped while it starts ends well, and accuses no level', async () => {
   await using folder = await stateFolder();
