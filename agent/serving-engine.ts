@@ -14,6 +14,7 @@ import type { ChosenPoint, Contender, ElementOptions } from './profile/contender
 import type { ProfileFacts } from './profile/key.ts';
 import { type MachineState, readMachine } from './profile/machine.ts';
 import type { LeftOut, MeasureOptions } from './profile/measure.ts';
+import { memoryCosts } from './profile/memory-costs.ts';
 import { type Obtained, obtainProfile } from './profile/obtain.ts';
 import { openProfileStore, type PointFigures } from './profile/profile-store.ts';
 import { createProfiler, type Profiler } from './profile/profiler.ts';
@@ -22,8 +23,6 @@ import { startGuardedEngine } from './quarantine/guarded-engine.ts';
 
 /** Optimising every level once takes seconds. */
 const LEAN_TIMEOUT_MS = 300_000;
-/** Memory of a model that is loaded as it was delivered, as a multiple of its file. */
-const PLAIN_MEMORY_RATIO = 1.8;
 /** A frame each 20 ms: a tight loop keeps caches warm and promises too much. */
 const PROFILE_PERIOD_MS = 20;
 
@@ -153,10 +152,7 @@ function warmAtStart(
 ): readonly number[] {
   const all = [...points.keys()];
   if (budgetBytes === null) return all;
-  const costs = points.map(
-    ({ memoryBytes, level }) =>
-      memoryBytes ?? (manifest.levels[level]?.model.bytes ?? 0) * PLAIN_MEMORY_RATIO,
-  );
+  const costs = memoryCosts(points, manifest.levels);
   const order = all.toSorted((a, b) => (costs[a] ?? 0) - (costs[b] ?? 0));
   return warmSet({ costs, budgetBytes, current: order[0] ?? 0, order });
 }

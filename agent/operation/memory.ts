@@ -1,6 +1,5 @@
 import { totalmem } from 'node:os';
 import type { Clock } from '../../shared/clock.ts';
-import type { PointFigures } from '../profile/profile-store.ts';
 
 /** Below this much available memory a system begins to swap and to kill: a share of all of it, and bytes. */
 const SHORT = { share: 0.05, bytes: 512 * 2 ** 20 };
@@ -28,17 +27,4 @@ export function createMemoryWatch(clock: Clock, totalBytes = totalmem()): Memory
     },
     isShort: () => shortSinceMs !== undefined,
   };
-}
-
-/** Memory of a model that is loaded as it was delivered, as a multiple of its file. */
-const PLAIN_MEMORY_RATIO = 1.8;
-
-/** Memory of each point, bytes: as it was measured, and where it could not be, by the size of its model. */
-export function memoryCosts(
-  points: readonly Pick<PointFigures, 'level' | 'memoryBytes'>[],
-  levels: readonly { readonly model: { readonly bytes: number } }[],
-): readonly number[] {
-  return points.map(
-    ({ level, memoryBytes }) => memoryBytes ?? (levels[level]?.model.bytes ?? 0) * PLAIN_MEMORY_RATIO,
-  );
 }

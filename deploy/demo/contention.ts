@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { systemClock } from '../../shared/clock.ts';
 import { AppError, describeError } from '../../shared/errors.ts';
-import { stopSignal } from '../../shared/program.ts';
 import type { ReportedPoint } from '../../shared/protocol/reported.ts';
 import { formatDurationMs } from '../../shared/units.ts';
 import { machineMs } from '../contend/monotonic.ts';
@@ -11,11 +10,11 @@ import { startContender } from '../contend/start.ts';
 import type { DemoApi, ShownEvent } from './api.ts';
 import { type Phase, phaseFigures, timed } from './contention-figures.ts';
 import { drawContention, phaseTable } from './contention-text.ts';
-import { DEMO_FRAME_RATE, startAgent, startController } from './fleet.ts';
+import { DEMO_FRAME_RATE, startAgent } from './fleet.ts';
 import { agentInferences, type Gathered, gather } from './inference-source.ts';
 import { createPicture, eventLine } from './live.ts';
 import type { DemoOptions } from './options.ts';
-import { say, stateFolder, streamOf } from './stage.ts';
+import { openStage, say, streamOf } from './stage.ts';
 
 /** Length of all phases together where none is asked for. */
 const DEFAULT_MS = 30_000;
@@ -30,12 +29,8 @@ const PIPE_COLUMNS = 100;
 
 /** Runs one device on a calm machine, under contention, and on a calm one again, and draws what it did. */
 export async function demonstrateContention(options: DemoOptions): Promise<void> {
-  const stopped = new AbortController();
-  void stopSignal().then(() => stopped.abort());
   await using stack = new AsyncDisposableStack();
-  const stateDir = await stateFolder(options, stack);
-  const controller = await startController(stateDir, options);
-  stack.defer(() => controller.program.stop());
+  const { stateDir, controller, stopped } = await openStage(options, stack);
   say(options, `\nAPI    ${controller.apiUrl}\nOne device measures its levels ...\n`);
   const agent = await startAgent(stateDir, 0, controller.mqttUrl);
   stack.defer(() => agent.stop());

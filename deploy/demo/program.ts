@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { systemClock } from '../../shared/clock.ts';
 import { AppError, describeError } from '../../shared/errors.ts';
-import { runProgram, stopSignal } from '../../shared/program.ts';
+import { runProgram } from '../../shared/program.ts';
 import type { DemoApi, ShownDevice } from './api.ts';
 import { demonstrateContention } from './contention.ts';
 import {
@@ -10,12 +10,11 @@ import {
   DEMO_LATENCY,
   type DemoAgent,
   startAgent,
-  startController,
   windowsRecorded,
 } from './fleet.ts';
 import { createScreen } from './live.ts';
 import { type DemoOptions, demoCommand } from './options.ts';
-import { say, stateFolder, streamOf } from './stage.ts';
+import { openStage, say, streamOf } from './stage.ts';
 import { type DeviceSummary, summarise, summaryText } from './summary.ts';
 
 const REFRESH_MS = 1_000;
@@ -31,12 +30,8 @@ export function run(): Promise<number> {
 }
 
 async function demonstrate(options: DemoOptions): Promise<void> {
-  const stopped = new AbortController();
-  void stopSignal().then(() => stopped.abort());
   await using stack = new AsyncDisposableStack();
-  const stateDir = await stateFolder(options, stack);
-  const controller = await startController(stateDir, options);
-  stack.defer(() => controller.program.stop());
+  const { stateDir, controller, stopped } = await openStage(options, stack);
   const sinceTs = systemClock.now();
   say(options, greeting(controller, options));
 

@@ -1,6 +1,6 @@
 import type { Profile } from '../../agent/runtime/points.ts';
 import type { Trace } from '../../agent/simulate/trace.ts';
-import { median } from '../../shared/statistics.ts';
+import { mean, median } from '../../shared/statistics.ts';
 import { type Figure, judged } from './report.ts';
 import { type Estimate, estimate, pairedDifference } from './runtime-real-interval.ts';
 
@@ -59,11 +59,9 @@ export function realFigures(result: RealRunResult): Figure[] {
 }
 
 function seriesOf(runs: readonly (readonly Outcome[])[]): Series {
-  const mean = (outcomes: readonly Outcome[], of: (outcome: Outcome) => number): number =>
-    outcomes.reduce((sum, outcome) => sum + of(outcome), 0) / outcomes.length;
   return {
-    goodput: runs.map((outcomes) => mean(outcomes, ({ goodput }) => goodput)),
-    miss: runs.map((outcomes) => mean(outcomes, ({ met }) => (met ? 0 : 1))),
+    goodput: runs.map((outcomes) => mean(outcomes.map(({ goodput }) => goodput))),
+    miss: runs.map((outcomes) => mean(outcomes.map(({ met }) => (met ? 0 : 1)))),
   };
 }
 

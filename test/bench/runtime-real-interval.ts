@@ -1,3 +1,5 @@
+import { mean } from '../../shared/statistics.ts';
+
 /** Mean of independent repeats, and half the width of its interval. */
 export interface Estimate {
   readonly mean: number;
@@ -20,12 +22,12 @@ const T_QUANTILES: readonly (readonly [t95: number, t99: number])[] = [
 
 /** Mean and interval by Student's t; the interval is infinite for less than two values. */
 export function estimate(values: readonly number[]): Estimate {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const centre = mean(values);
   const freedom = values.length - 1;
   const [t95, t99] = T_QUANTILES[Math.min(freedom, T_QUANTILES.length) - 1] ?? [Infinity, Infinity];
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, freedom);
+  const variance = values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / Math.max(1, freedom);
   const error = freedom < 1 ? 1 : Math.sqrt(variance / values.length);
-  return { mean, half95: t95 * error, half99: t99 * error };
+  return { mean: centre, half95: t95 * error, half99: t99 * error };
 }
 
 /** Mean and interval of the differences of values that belong together. */

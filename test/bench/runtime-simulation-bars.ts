@@ -4,6 +4,7 @@ import type { CalibrationBin } from '../../agent/simulate/calibration.ts';
 import type { RunMetrics } from '../../agent/simulate/metrics.ts';
 import type { ScenarioName } from '../../agent/simulate/scenarios.ts';
 import { seededRandom } from '../../shared/random.ts';
+import { mean } from '../../shared/statistics.ts';
 import { type Figure, judged } from './report.ts';
 import type { Runs } from './runtime-simulation-runs.ts';
 
@@ -67,9 +68,9 @@ function lead(ours: Runs, runs: readonly Runs[]): Figure {
   const differences = ours.metrics.map(
     (metrics, seed) => 100 * ((best?.metrics[seed]?.regret ?? Number.NaN) - metrics.regret),
   );
-  const { mean, low, high } = bootstrapMean(differences, seededRandom(BOOTSTRAP_SEED));
+  const { mean: value, low, high } = bootstrapMean(differences, seededRandom(BOOTSTRAP_SEED));
   const name = `${prefixOf(ours)}.lead`;
-  const figure = judged({ name, value: mean, unit: 'points', better: 'higher', bar: 0 });
+  const figure = judged({ name, value, unit: 'points', better: 'higher', bar: 0 });
   return { ...figure, interval: [low, high], reason: `the best other one is ${best?.policy}` };
 }
 
@@ -118,6 +119,5 @@ function find(runs: readonly Runs[], scenario: ScenarioName, policy: string): Ru
 }
 
 function meanOf(runs: Runs | undefined, of: (metrics: RunMetrics) => number): number {
-  const values = runs?.metrics.map(of) ?? [];
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+  return mean(runs?.metrics.map(of) ?? []);
 }

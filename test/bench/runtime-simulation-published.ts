@@ -1,4 +1,5 @@
 import type { ScenarioName } from '../../agent/simulate/scenarios.ts';
+import { mean } from '../../shared/statistics.ts';
 import type { Figure } from './report.ts';
 import type { Runs } from './runtime-simulation-runs.ts';
 
@@ -119,11 +120,9 @@ export function publishedFigures(runs: readonly Runs[]): Figure {
   const differing = runs.flatMap(({ scenario, policy, metrics }) => {
     const [miss, regret] = INDEPENDENT[policy]?.[ORDER.indexOf(scenario)] ?? [];
     if (miss === undefined || regret === undefined) return [];
-    const mean = (values: readonly number[]): number =>
-      (100 * values.reduce((sum, value) => sum + value, 0)) / values.length;
     const ours = {
-      miss: mean(metrics.map((run) => run.miss)),
-      regret: mean(metrics.map((run) => run.regret)),
+      miss: 100 * mean(metrics.map((run) => run.miss)),
+      regret: 100 * mean(metrics.map((run) => run.regret)),
     };
     return [...differs(ours.miss, miss, 'miss'), ...differs(ours.regret, regret, 'regret')].map(
       (what) => `${scenario}.${policy}.${what}`,

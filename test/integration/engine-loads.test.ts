@@ -1,25 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Engine, type EngineOptions, startEngine } from '../../agent/engine/engine.ts';
+import { type Engine, startEngine } from '../../agent/engine/engine.ts';
 import type { PointSpec } from '../../agent/engine/protocol.ts';
-import { systemClock } from '../../shared/clock.ts';
-import type { AppError } from '../../shared/errors.ts';
 import { bundledFamily, bundledImages, cpuPoints } from '../support/bundled.ts';
+import { ENGINE_BASE, FRAME } from '../support/engine-base.ts';
 import { writeModel } from '../support/onnx-models.ts';
 import { temporaryFolder } from '../support/temp.ts';
-
-const FRAME = new Uint8Array(28 * 28).fill(100);
-
-const base = {
-  input: { name: 'image', shape: [1, 28, 28, 1] },
-  output: { name: 'logits', shape: [1, 10] },
-  runTimeoutMs: 30_000,
-  clock: systemClock,
-  onFatal: (error: AppError) => {
-    throw error;
-  },
-} satisfies Partial<EngineOptions>;
 
 /** Two good models and one that is none. */
 async function pointsIn(folder: string): Promise<PointSpec[]> {
@@ -38,7 +25,11 @@ function warmPoints(engine: Engine, count: number): boolean[] {
 describe('points that are loaded and unloaded while an engine serves', () => {
   it('run only when they are warm', async () => {
     await using folder = await temporaryFolder();
-    await using engine = await startEngine({ ...base, points: await pointsIn(folder.path), warm: [1] });
+    await using engine = await startEngine({
+      ...ENGINE_BASE,
+      points: await pointsIn(folder.path),
+      warm: [1],
+    });
     expect(warmPoints(engine, 3)).toEqual([false, true, false]);
     const refused = { code: 'conflict', message: expect.stringMatching(/^level 0 on cpu .* is not warm/) };
     await expect(engine.run(0, FRAME)).rejects.toMatchObject(refused);
@@ -56,7 +47,7 @@ describe('points that are loaded and unloaded while an engine serves', () => {
     const family = await bundledFamily();
     const points = cpuPoints(family);
     const images = await bundledImages(30);
-    await using engine = await startEngine({ ...base, points });
+    await using engine = await startEngine({ ...ENGINE_BASE, points });
     const answersOf = async () => {
       const answers: number[][] = [];
       for (const { pixels } of images) answers.push([...(await engine.run(0, pixels)).logits]);
@@ -79,7 +70,11 @@ describe('points that are loaded and unloaded while an engine serves', () => {
 
   it('wait for the runs that were asked for before them', async () => {
     await using folder = await temporaryFolder();
-    await using engine = await startEngine({ ...base, points: await pointsIn(folder.path), warm: [1] });
+    await using engine = await startEngine({
+      ...ENGINE_BASE,
+      points: await pointsIn(folder.path),
+      warm: [1],
+    });
     const order: string[] = [];
     const runs = [1, 2, 3].map(async (count) => {
       await engine.run(1, FRAME);
@@ -93,14 +88,18 @@ describe('points that are loaded and unloaded while an engine serves', () => {
   it('leave every slot to frames', async () => {
     await using folder = await temporaryFolder();
     const points = await pointsIn(folder.path);
-    await using engine = await startEngine({ ...base, points, warm: [1], slots: 2 });
+    await using engine = await startEngine({ ...ENGINE_BASE, points, warm: [1], slots: 2 });
     const load = engine.load(0);
     await Promise.all([engine.run(1, FRAME), engine.run(1, FRAME), load]);
   });
 
   it('are given up when that is asked for before they are there', async () => {
     await using folder = await temporaryFolder();
-    await using engine = await startEngine({ ...base, points: await pointsIn(folder.path), warm: [1] });
+    await using engine = await startEngine({
+      ...ENGINE_BASE,
+      points: await pointsIn(folder.path),
+      warm: [1],
+    });
     const [loading, unloading] = [engine.load(0), engine.unload(0)];
     await Promise.all([loading, unloading]);
     expect(engine.isWarm(0)).toBe(false);
@@ -110,7 +109,7 @@ describe('points that are loaded and unloaded while an engine serves', () => {
 
   it('are refused when the engine closes before their turn', async () => {
     await using folder = await temporaryFolder();
-    const engine = await startEngine({ ...base, points: await pointsIn(folder.path), warm: [1] });
+    const engine = await startEngine({ ...ENGINE_BASE, points: await pointsIn(folder.path), warm: [1] });
     const run = engine.run(1, FRAME);
     const load = expect(engine.load(0)).rejects.toMatchObject({ code: 'system' });
     await engine.close();
@@ -123,7 +122,7 @@ describe('a point that cannot be used', () => {
   it('leaves the others serving when it is loaded later, and can be tried again', async () => {
     await using folder = await temporaryFolder();
     const points = await pointsIn(folder.path);
-    await using engine = await startEngine({ ...base, points, warm: [0] });
+    await using engine = await startEngine({ ...ENGINE_BASE, points, warm: [0] });
     const refused = {
       code: 'invalid',
       message: expect.stringMatching(/^level 2 on cpu .*: cannot be loaded: /),
@@ -142,7 +141,7 @@ describe('a point that cannot be used', () => {
     await using folder = await temporaryFolder();
     const told: [number, string][] = [];
     await using engine = await startEngine({
-      ...base,
+      ...ENGINE_BASE,
       points: await pointsIn(folder.path),
       onUnusable: (point, { message }) => told.push([point, message]),
     });
@@ -155,7 +154,7 @@ describe('a point that cannot be used', () => {
     await using folder = await temporaryFolder();
     const points = (await pointsIn(folder.path)).slice(2);
     const told: number[] = [];
-    const starting = startEngine({ ...base, points, onUnusable: (point) => told.push(point) });
+    const starting = startEngine({ ...ENGINE_BASE, points, onUnusable: (point) => told.push(point) });
     await expect(starting).rejects.toMatchObject({
       code: 'invalid',
       message: expect.stringMatching(/^no point can be used: level 2 on cpu /),
@@ -169,7 +168,7 @@ describe('a point that cannot be used', () => {
     if (light === undefined) throw new Error('there is a light model');
     const told: string[] = [];
     await using engine = await startEngine({
-      ...base,
+      ...ENGINE_BASE,
       points: [light, { ...light, pe: 'gpu', providers: ['xnnpack', 'cpu'] }],
       onUnusable: (_, { message }) => told.push(message),
     });
@@ -185,7 +184,7 @@ describe('a point that cannot be used', () => {
     await using folder = await temporaryFolder();
     const [, slow] = await pointsIn(folder.path);
     if (slow === undefined) throw new Error('there is a slow model');
-    await using engine = await startEngine({ ...base, points: [slow, { ...slow, threads: 2 }] });
+    await using engine = await startEngine({ ...ENGINE_BASE, points: [slow, { ...slow, threads: 2 }] });
     const [one, two] = [await engine.run(0, FRAME), await engine.run(1, FRAME)];
     for (const [index, value] of two.logits.entries())
       expect(value).toBeCloseTo(one.logits[index] ?? Number.NaN, 4);

@@ -6,28 +6,16 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, type EngineOptions, startEngine } from '../../agent/engine/engine.ts';
 import type { PointSpec } from '../../agent/engine/protocol.ts';
-import { systemClock } from '../../shared/clock.ts';
-import type { AppError } from '../../shared/errors.ts';
 import type { Family } from '../../shared/family/read.ts';
 import { argmax, confidenceOf } from '../../shared/logits.ts';
 import { createSession, Tensor } from '../../shared/onnx.ts';
 import { bundledFamily, bundledImages, cpuPoints } from '../support/bundled.ts';
+import { ENGINE_BASE, FRAME } from '../support/engine-base.ts';
 import { type ModelSpec, writeModel } from '../support/onnx-models.ts';
 import { temporaryFolder } from '../support/temp.ts';
 
-const FRAME = new Uint8Array(28 * 28).fill(100);
 /** Matrix products of a model that takes a good part of a second. */
 const SLOW_WORK = 100;
-
-const base = {
-  input: { name: 'image', shape: [1, 28, 28, 1] },
-  output: { name: 'logits', shape: [1, 10] },
-  runTimeoutMs: 30_000,
-  clock: systemClock,
-  onFatal: (error: AppError) => {
-    throw error;
-  },
-} satisfies Partial<EngineOptions>;
 
 const execute: (
   file: string,
@@ -51,7 +39,7 @@ async function startModel(
 ): Promise<Engine> {
   const modelPath = join(folder, 'model.onnx');
   await writeModel(modelPath, spec);
-  return await startEngine({ ...base, ...options, points: [cpuPoint(3, modelPath)] });
+  return await startEngine({ ...ENGINE_BASE, ...options, points: [cpuPoint(3, modelPath)] });
 }
 
 describe('an engine of the bundled family', () => {
@@ -60,7 +48,7 @@ describe('an engine of the bundled family', () => {
 
   beforeAll(async () => {
     family = await bundledFamily();
-    engine = await startEngine({ ...base, points: cpuPoints(family) });
+    engine = await startEngine({ ...ENGINE_BASE, points: cpuPoints(family) });
   });
   afterAll(async () => {
     await engine.close();
@@ -212,7 +200,7 @@ describe('a model that cannot be used', () => {
   it('is refused when its file is broken or missing, naming level and file', async () => {
     await using folder = await temporaryFolder();
     const modelPath = join(folder.path, 'broken.onnx');
-    const start = () => startEngine({ ...base, points: [cpuPoint(1, modelPath)] });
+    const start = () => startEngine({ ...ENGINE_BASE, points: [cpuPoint(1, modelPath)] });
     await expect(start()).rejects.toThrow(`level 1 on cpu (${modelPath}): cannot be loaded`);
     await writeFile(modelPath, 'this is no model');
     await expect(start()).rejects.toThrow(`level 1 on cpu (${modelPath}): cannot be loaded`);

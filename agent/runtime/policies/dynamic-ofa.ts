@@ -1,3 +1,4 @@
+import { mean } from '../../../shared/statistics.ts';
 import type { Profile } from '../points.ts';
 import type { Policy, Situation } from '../policy.ts';
 import {
@@ -63,10 +64,10 @@ export const dynamicOfaRepaired: Policy<DynamicOfaState> = steppingPolicy({
 function publishedStep(state: DynamicOfaState, situation: Situation, ladder: readonly Choice[]) {
   const at = ladder.findIndex(({ point }) => point === state.level);
   const level = ladder[at];
-  const mean = meanOf(state.latenciesMs);
+  const meanMs = mean(state.latenciesMs);
   const floor = situation.requirement.accuracyFloor ?? 0;
   const next =
-    mean > budgetMsOf(situation)
+    meanMs > budgetMsOf(situation)
       ? ladder[at - 1]
       : (level?.accuracy ?? 1) < floor
         ? ladder[at + 1]
@@ -77,11 +78,12 @@ function publishedStep(state: DynamicOfaState, situation: Situation, ladder: rea
 function repairedStep(state: DynamicOfaState, situation: Situation, ladder: readonly Choice[]) {
   const at = ladder.findIndex(({ point }) => point === state.level);
   const [below, level, above] = [ladder[at - 1], ladder[at], ladder[at + 1]];
-  const mean = meanOf(state.latenciesMs);
+  const meanMs = mean(state.latenciesMs);
   const floor = situation.requirement.accuracyFloor ?? 0;
-  if (mean > budgetMsOf(situation)) return below !== undefined && below.accuracy >= floor ? below : undefined;
+  if (meanMs > budgetMsOf(situation))
+    return below !== undefined && below.accuracy >= floor ? below : undefined;
   if (level === undefined || above === undefined) return undefined;
-  const fits = (mean * above.latencyMs) / level.latencyMs <= budgetMsOf(situation) * CLIMB_UNDER;
+  const fits = (meanMs * above.latencyMs) / level.latencyMs <= budgetMsOf(situation) * CLIMB_UNDER;
   return fits || level.accuracy < floor ? above : undefined;
 }
 
@@ -138,9 +140,5 @@ function observed(state: DynamicOfaState, seen: InferenceSeen, deadTimeMs: numbe
 
 function slowdownOf({ level, latenciesMs }: DynamicOfaState, profile: Profile): number {
   const profiled = level === undefined ? undefined : profile[level];
-  return profiled === undefined || latenciesMs.length === 0 ? 1 : meanOf(latenciesMs) / profiled.latencyMs;
-}
-
-function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+  return profiled === undefined || latenciesMs.length === 0 ? 1 : mean(latenciesMs) / profiled.latencyMs;
 }

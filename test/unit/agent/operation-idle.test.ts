@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { createClimbWatch } from '../../../agent/operation/climb.ts';
 import { held } from '../../../agent/operation/held.ts';
 import { createIdleWork, type IdleTask } from '../../../agent/operation/idle-work.ts';
-import { createMemoryWatch, memoryCosts } from '../../../agent/operation/memory.ts';
+import { createMemoryWatch } from '../../../agent/operation/memory.ts';
 import { createWarmKeeper } from '../../../agent/operation/warm-keeper.ts';
+import { memoryCosts } from '../../../agent/profile/memory-costs.ts';
 import { manualClock } from '../../support/clock.ts';
 import { fakeEngine } from '../../support/operation.ts';
 
