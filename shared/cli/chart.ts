@@ -56,7 +56,7 @@ const TICK_SPACING = 9;
  * @returns lines without line feeds, none longer than the width (escape codes for colours not counted)
  */
 export function drawChart(chart: Chart, { width, color }: ChartLook): string[] {
-  const columns = Number.isFinite(width) ? Math.min(MAX_WIDTH, Math.max(0, Math.floor(width))) : MAX_WIDTH;
+  const columns = Number.isNaN(width) ? MAX_WIDTH : Math.min(MAX_WIDTH, Math.max(0, Math.floor(width)));
   const scales = chart.panels.map(panelScale);
   const labels = scales.map(({ ticks }) => ticks);
   const gutter = Math.max(1, ...labels.flat().map(({ text }) => text.length));

@@ -56,7 +56,8 @@ export class Histogram {
       if (!Number.isFinite(given)) {
         throw new AppError('invalid', `range of ${this.name}: found the value ${given}`);
       }
-      const value = given < least ? least : given;
+      // Adding makes the zero below zero the one above, so that the extremes do not tell which came first.
+      const value = (given < least ? least : given) + 0;
       if (value < min) min = value;
       if (value > max) max = value;
       if (value === 0) continue;

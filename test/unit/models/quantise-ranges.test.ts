@@ -47,9 +47,14 @@ describe('a histogram', () => {
         }
         expect(filled(counts)).toEqual(filled(expected));
         expect(total).toBe(list.length);
-        expect([min, max]).toEqual([Math.min(...list), Math.max(...list)]);
+        expect([min, max]).toEqual([Math.min(...list) + 0, Math.max(...list) + 0]);
       }),
     );
+  });
+
+  test('does not tell the two zeros apart', () => {
+    expect(contents(histogramOf([-0]))).toEqual(contents(histogramOf([0])));
+    expect(contents(histogramOf([0, -0]))).toEqual(contents(histogramOf([-0, 0])));
   });
 
   test('has at least a thousand bins on the longer side, however small or large values are', () => {
