@@ -3,6 +3,7 @@ import type { Clock } from '../shared/clock.ts';
 import { describeError } from '../shared/errors.ts';
 import { makeStateFolder } from '../shared/files.ts';
 import type { Logger } from '../shared/log.ts';
+import { startMetricsListener } from '../shared/metrics-listener.ts';
 import { openPowerMeter } from '../shared/power/open.ts';
 import type { AgentDeps } from './agent-deps.ts';
 import { createBackground } from './background.ts';
@@ -12,6 +13,7 @@ import { serveControl } from './control/socket.ts';
 import { type OwnDefaults, openInForce } from './desired/in-force.ts';
 import { keepLink } from './link/link.ts';
 import { machineOf } from './machine.ts';
+import { rssBytes } from './moment.ts';
 import { createSensors, type Sensors } from './sensors/sensors.ts';
 import { bringIntoService } from './serving.ts';
 import { metaOf, openAgentDatabase } from './store/database.ts';
@@ -62,6 +64,8 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
     log,
     maxBytes: maxMebibytes * 2 ** 20,
     maxAgeMs,
+    sensorPeriodMs: config.sensors.periodMs,
+    rssBytes,
   });
   const sensors = stack.use(openSensors(deps, log));
   const machine = machineOf(config.sensors.root);
@@ -72,9 +76,10 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
   const { signal } = stopping;
   const askRestart = restart.resolve;
   const wired = wire({ deps, bootId, inForce, telemetry, serving, sensors, meta, signal, askRestart });
+  await serveMetrics(wired, deps, stack);
   const background = createBackground({ ...deps, log, stack });
   background('link', (stop) => keepLink(wired.link, stop));
-  stack.defer(() => flush(clock, telemetry, wired));
+  stack.defer(() => flush({ clock, log }, telemetry, wired));
   background('windows', wired.windows.run);
   background('sensors', wired.operation.sensing);
   background('frames', wired.operation.loop.run);
@@ -88,11 +93,34 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
   return { restartAsked: restart.promise };
 }
 
+/** Before anything runs: that the port is taken is told at once. */
+async function serveMetrics(
+  { metrics }: Wired,
+  { config, logging: { log } }: AgentDeps,
+  stack: AsyncDisposableStack,
+): Promise<void> {
+  const { port } = config.metrics;
+  if (metrics === undefined || port === null) return;
+  const onFault = (error: unknown): void => log.warn(`metrics: ${describeError(error)}`);
+  const { url } = stack.use(await startMetricsListener({ host: '127.0.0.1', port, onFault, ...metrics }));
+  log.info({ url }, 'metrics for Prometheus are here');
+}
+
 /** Lets the controller take what waits, as long as it does so. */
-async function flush(clock: Clock, { outbox }: Telemetry, { canSend }: Wired): Promise<void> {
+async function flush(
+  { clock, log }: { clock: Clock; log: Logger },
+  { outbox }: Telemetry,
+  { canSend }: Wired,
+): Promise<void> {
   const deadlineMs = clock.monoMs() + FLUSH_MS;
   while (canSend() && outbox.totals().pending > 0 && clock.monoMs() < deadlineMs)
     await clock.sleep(FLUSH_POLL_MS);
+  // What stays on the disk although it was acknowledged is sent again: no reason to fail a stop.
+  try {
+    outbox.settle();
+  } catch (error) {
+    log.warn(`the outbox cannot forget what was acknowledged: ${describeError(error)}`);
+  }
 }
 
 function openSensors({ config, clock, random }: AgentDeps, log: Logger): Sensors {

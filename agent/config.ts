@@ -28,6 +28,7 @@ export interface AgentConfig extends ManagerConfig {
   requirement: RequirementConfig;
   telemetry: { windowMs: number };
   outbox: { maxMebibytes: number; maxAgeMs: number };
+  metrics: { port: number | null };
   log: { level: NonNullable<Settings['logLevel']> };
 }
 
@@ -151,6 +152,16 @@ export function agentConfigSchema(): ConfigSchema<AgentConfig> {
         format: 'duration',
         default: 30 * 86_400_000,
         env: 'OFA_AGENT_OUTBOX_AGE',
+      },
+    },
+    metrics: {
+      port: {
+        doc: 'Port on 127.0.0.1 on which Prometheus finds /metrics; 0 takes a free one, without it there are none',
+        format: 'port',
+        nullable: true,
+        default: null,
+        env: 'OFA_AGENT_METRICS_PORT',
+        arg: 'metrics-port',
       },
     },
     log: {

@@ -12,7 +12,10 @@ import type { InForce } from './desired/in-force.ts';
 import type { ExplainRing } from './explain/ring.ts';
 import { createControllerGate } from './link/controller-gate.ts';
 import type { LinkDeps } from './link/link.ts';
+import { type AgentMetrics, createAgentMetrics } from './metrics/metrics.ts';
+import { momentOf, windowEndOf } from './moment.ts';
 import { openReferenceStore } from './operation/audit-references.ts';
+import { bothOf } from './operation/listener.ts';
 import { createOperation, type Operation } from './operation/operation.ts';
 import { fixedReport, type PointState, reportOf } from './report/document.ts';
 import { createReporter } from './report/reporter.ts';
@@ -44,6 +47,8 @@ export interface Wired {
   readonly windows: WindowLoop;
   readonly link: LinkDeps;
   readonly control: ControlHandlers;
+  /** Undefined when they are not wanted. */
+  readonly metrics: AgentMetrics | undefined;
   /** Whether telemetry that is recorded now would be taken in. */
   readonly canSend: () => boolean;
 }
@@ -61,6 +66,7 @@ export function wire(wiring: Wiring): Wired {
   const { config, clock, logging } = deps;
   const { log } = logging;
   const identity = { fleet: config.fleet, device: config.device };
+  const metrics = config.metrics.port === null ? undefined : createAgentMetrics(() => now());
   const operation = createOperation({
     serving,
     sensors,
@@ -70,7 +76,10 @@ export function wire(wiring: Wiring): Wired {
     log,
     requirement: inForce.requirement,
     frameRate: () => inForce.settings().frameRate,
-    listen: telemetry.listen,
+    listen: (knowledge) => {
+      const told = telemetry.listen(knowledge);
+      return metrics === undefined ? told : bothOf(told, metrics.hear(knowledge));
+    },
     event: telemetry.recorder.event,
     onChanged: () => reporter.touch(),
     references: openReferenceStore(wiring.meta, serving.activation.family.sha256),
@@ -80,12 +89,7 @@ export function wire(wiring: Wiring): Wired {
     ...telemetry,
     clock,
     windowMs: () => inForce.settings().windowMs,
-    end: () => ({
-      family: serving.activation.family.sha256,
-      slowdown: operation.view().slowdown,
-      price: operation.view().price,
-      requirement: inForce.requirement(),
-    }),
+    end: () => windowEndOf({ ...wiring, operation }),
   });
   const refused = tellRefusedFamily(serving, telemetry, logging);
   tellOutOfService(serving, telemetry, logging);
@@ -161,12 +165,17 @@ export function wire(wiring: Wiring): Wired {
       manager: operation.view(),
       telemetry: { ...telemetry.outbox.totals(), lost: telemetry.recorder.lost() },
     });
+  const now = () =>
+    momentOf(
+      { ...wiring, ...identity, operation },
+      { isLinkUp: session.isUp, isControllerOnline: gate.isOnline },
+    );
   const control: ControlHandlers = {
     status,
     ...explainHandlers({ ring: telemetry.ring, clock, profile: operation.profile }),
     profile: ({ action }) => answerProfile(operation, action),
   };
-  return { operation, windows, link, control, canSend: () => session.isUp && gate.isOnline };
+  return { operation, windows, link, control, metrics, canSend: () => session.isUp && gate.isOnline };
 }
 
 function tellRefusedFamily({ activation }: Serving, { recorder }: Telemetry, { log }: Logging) {

@@ -1,8 +1,10 @@
-import { isIP } from 'node:net';
 import { type ConfigSchema, type ConfigSources, type LoadedConfig, loadConfig } from '../shared/config.ts';
 import { AppError } from '../shared/errors.ts';
+import { isLoopback } from '../shared/loopback.ts';
 import { isId } from '../shared/protocol/ids.ts';
 import { LOG_LEVELS } from '../shared/protocol/requirement.ts';
+import { formatDurationMs } from '../shared/units.ts';
+import { ALERTS_CONFIG, type AlertsConfig, checkAlertsConfig } from './alerts/config.ts';
 
 export interface ControllerConfig {
   readonly state: { readonly dir: string };
@@ -19,8 +21,31 @@ export interface ControllerConfig {
     readonly username: string;
     readonly password: string;
   };
+  /** For how long the history keeps what, milliseconds; 0 is for ever. */
+  readonly retention: {
+    readonly rawMs: number;
+    readonly minuteMs: number;
+    readonly hourMs: number;
+    readonly dayMs: number;
+  };
+  /** Where Prometheus reads; without a port nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number | null };
+  readonly alerts: AlertsConfig;
   readonly security: { readonly allowPlaintext: boolean };
   readonly log: { readonly level: string };
+}
+
+const DAY_MS = 86_400_000;
+
+/** A duration of the retention, with its names. */
+function keepFor(what: string, name: string, defaultMs: number) {
+  return {
+    doc: `For how long the history keeps ${what}; 0s is for ever.`,
+    format: 'duration',
+    default: defaultMs,
+    env: `OFA_FLEET_RETENTION_${name}`,
+    arg: `retention-${name.toLowerCase()}`,
+  };
 }
 
 export const CONTROLLER_CONFIG: ConfigSchema<ControllerConfig> = {
@@ -107,6 +132,30 @@ export const CONTROLLER_CONFIG: ConfigSchema<ControllerConfig> = {
       sensitive: true,
     },
   },
+  retention: {
+    rawMs: keepFor('windows as they came', 'RAW', 7 * DAY_MS),
+    minuteMs: keepFor('summaries of a minute', 'MINUTE', 90 * DAY_MS),
+    hourMs: keepFor('summaries of an hour, and events', 'HOUR', 730 * DAY_MS),
+    dayMs: keepFor('summaries of a day', 'DAY', 0),
+  },
+  metrics: {
+    host: {
+      doc: 'Address of this machine that Prometheus reads metrics from.',
+      format: 'text',
+      default: '127.0.0.1',
+      env: 'OFA_FLEET_METRICS_HOST',
+      arg: 'metrics-host',
+    },
+    port: {
+      doc: 'Port that Prometheus reads metrics from; 0 takes a free one; without it there is none.',
+      format: 'port',
+      nullable: true,
+      default: null,
+      env: 'OFA_FLEET_METRICS_PORT',
+      arg: 'metrics-port',
+    },
+  },
+  alerts: ALERTS_CONFIG,
   security: {
     allowPlaintext: {
       doc: 'Allows addresses beyond this machine although nothing is encrypted: for closed networks only.',
@@ -143,7 +192,8 @@ export function loadControllerConfig(sources: ConfigSources): LoadedConfig<Contr
  * Checks what no single value shows.
  * @throws AppError `config`
  */
-export function checkControllerConfig({ fleet, api, broker, security }: ControllerConfig): void {
+export function checkControllerConfig(config: ControllerConfig): void {
+  const { fleet, api, broker, security, retention, alerts } = config;
   if (!isId(fleet)) {
     throw new AppError('config', `fleet '${fleet}' is not an id: use a-z, 0-9 and -, at most 63 characters`);
   }
@@ -153,6 +203,33 @@ export function checkControllerConfig({ fleet, api, broker, security }: Controll
   if (broker.url !== '') checkBrokerUrl(broker.url);
   checkListens('api.host', api.host, security.allowPlaintext);
   if (broker.url === '') checkListens('broker.host', broker.host, security.allowPlaintext);
+  checkRetention(retention);
+  checkMetrics(config.metrics);
+  checkAlertsConfig(alerts);
+}
+
+/** What is coarser must outlive what is finer: else a query would find nothing in between. */
+function checkRetention(retention: ControllerConfig['retention']): void {
+  const names = ['rawMs', 'minuteMs', 'hourMs', 'dayMs'] as const;
+  for (const [index, name] of names.entries()) {
+    const coarser = names[index + 1];
+    if (coarser === undefined || retention[coarser] === 0) continue;
+    if (retention[name] !== 0 && retention[name] <= retention[coarser]) continue;
+    const kept = (each: typeof name) =>
+      retention[each] === 0 ? 'for ever' : formatDurationMs(retention[each]);
+    throw new AppError(
+      'config',
+      `retention.${name} (${kept(name)}) must not be longer than retention.${coarser} (${kept(coarser)})`,
+    );
+  }
+}
+
+function checkMetrics({ host, port }: ControllerConfig['metrics']): void {
+  if (port === null || isLoopback(host)) return;
+  throw new AppError(
+    'config',
+    `metrics.host ${host} is reachable from other machines, and everybody may read there; use 127.0.0.1`,
+  );
 }
 
 /** The address stands in logs and errors: nothing secret may be in it. */
@@ -179,10 +256,4 @@ function checkListens(name: string, host: string, allowPlaintext: boolean): void
     `${name} ${host} is reachable from other machines, and nothing is encrypted; use 127.0.0.1, or set ` +
       'security.allowPlaintext (--allow-plaintext true) on a network that you trust',
   );
-}
-
-/** Whether only this machine reaches the address. */
-export function isLoopback(host: string): boolean {
-  if (host === 'localhost' || host === '::1') return true;
-  return isIP(host) === 4 && host.startsWith('127.');
 }

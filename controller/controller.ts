@@ -1,24 +1,25 @@
-import { randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import type { Random } from '../shared/backoff.ts';
 import type { Clock } from '../shared/clock.ts';
+import { AppError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { packageVersion } from '../shared/package.ts';
-import { encodeMessage } from '../shared/protocol/messages.ts';
-import { topicOf } from '../shared/protocol/topics.ts';
-import type { ControllerState } from './api/schemas.ts';
+import type { AlertsConfig } from './alerts/config.ts';
+import { createWebhook, type Webhook, webhookToken } from './alerts/webhook.ts';
+import type { ApiContext } from './api/context.ts';
 import { startApi } from './api/server.ts';
-import { ensureToken } from './api/token.ts';
-import { startBroker } from './broker/broker.ts';
-import { type Commands, createCommands } from './commands/commands.ts';
+import { type ApiToken, ensureToken } from './api/token.ts';
+import { assemble, type Foundation, type Parts, startParts } from './assembly.ts';
+import { type Broker, startBroker } from './broker/broker.ts';
 import { type ControllerConfig, checkControllerConfig } from './config.ts';
-import { createDesired, type DesiredState } from './desired/desired.ts';
-import { type History, openHistory } from './history/history.ts';
-import { createIngest, type Ingest } from './ingest/ingest.ts';
-import { createReceiver } from './ingest/receive.ts';
-import { createRejects, type Rejects } from './ingest/rejects.ts';
-import { createLink, type Link, type LinkDeps, type LinkOptions } from './link/link.ts';
-import { createDevices, type Devices } from './registry/devices.ts';
-import { createGroups, type Groups } from './registry/groups.ts';
+import { backupState } from './history/backup/backup.ts';
+import { openHistory } from './history/history.ts';
+import { jobsOf } from './jobs.ts';
+import { type LinkOptions, recordFilters } from './link/link.ts';
+import { type ControllerMetrics, createControllerMetrics, serveMetrics } from './metrics/metrics.ts';
+import { type ScheduleDeps, scheduleJobs } from './schedule.ts';
+import { type FixedState, factsOf, stateOf } from './state.ts';
+import { type FleetStore, openFleetStore } from './store/fleet-store.ts';
 
 export interface ControllerDeps {
   readonly clock: Clock;
@@ -29,159 +30,160 @@ export interface ControllerDeps {
 export interface Controller extends AsyncDisposable {
   readonly apiUrl: string;
   readonly mqttUrl: string;
+  /** Where Prometheus reads; undefined where it does not. */
+  readonly metricsUrl: string | undefined;
   /** Of the API; only when it was made now and stands in no file. */
   readonly token: string | undefined;
-}
-
-/** All parts of a running controller. */
-interface Parts {
-  readonly history: History;
-  readonly rejects: Rejects;
-  readonly devices: Devices;
-  readonly groups: Groups;
-  readonly desired: DesiredState;
-  readonly commands: Commands;
-  readonly ingest: Ingest;
-  readonly link: Link;
+  /** Resolves when a part died without which nothing works: the program must end. */
+  readonly failed: Promise<Error>;
 }
 
 /**
- * Starts the controller: history, broker, link, ingest, API. When one part cannot start, those before it
- * are ended again.
+ * Starts the controller: what is known of the fleet, history, broker, link, ingest, jobs, API. When one part
+ * cannot start, those before it are ended again.
  * @throws AppError `conflict` when another controller has the state folder, or a port is taken
  */
 export async function startController(config: ControllerConfig, deps: ControllerDeps): Promise<Controller> {
   checkControllerConfig(config);
   await using stack = new AsyncDisposableStack();
-  const history = stack.use(openHistory(config.state.dir));
-  const epoch = epochOf(history, deps.clock);
-  const { meta } = history;
-  const token = await ensureToken({ meta, tokenFile: config.tokenFile, randomBytes });
-  const mqttUrl = await brokerUrl(config, deps.log, stack);
-  const { username, password } = config.broker;
-  const { fleet } = config;
-  const broker = { url: mqttUrl, fleet, username: username || undefined, password: password || undefined };
-  const parts = assemble({ random: systemRandom, ...deps, fleet, history, epoch, broker });
-  stack.use(parts.devices);
-  stack.use(parts.link);
-  stack.use(parts.ingest);
-  parts.desired.syncGroups();
-  parts.devices.start();
-  parts.ingest.start();
-  parts.link.start();
-  const startedTs = deps.clock.now();
-  const state = () => stateOf(parts, { fleet, epoch, startedTs });
-  const { host, port } = config.api;
-  const options = { host, port, version: packageVersion(), tokenSha256: token.sha256, log: deps.log };
-  const api = stack.use(await startApi(options, { ...parts, clock: deps.clock, state }));
-  deps.log.info({ api: api.url, mqtt: mqttUrl, state: config.state.dir }, 'controller runs');
+  const failure = Promise.withResolvers<Error>();
+  const context: StartContext = { random: systemRandom, ...deps, stack, onFault: failure.resolve };
+  const { token, ...stores } = await openStores(config, context);
+  const fleetSide = await startFleetSide(config, stores, context);
+  const { parts, fixed, metrics, mqttUrl } = fleetSide;
+  const metricsUrl = await metricsOf(config, metrics, context);
+  const { clock, log } = deps;
+  const api = stack.use(
+    await startApi(
+      {
+        ...config.api,
+        version: packageVersion(),
+        tokenSha256: token.sha256,
+        log,
+        onAnswer: metrics.requested,
+      },
+      {
+        ...parts,
+        clock,
+        retention: config.retention,
+        backup: backupOf(config, stores, clock),
+        state: () => stateOf(parts, fixed),
+      },
+    ),
+  );
+  log.info({ api: api.url, mqtt: mqttUrl, metrics: metricsUrl, state: config.state.dir }, 'controller runs');
   const running = stack.move();
   return {
-    apiUrl: api.url,
-    mqttUrl,
-    token: token.token,
+    ...{ apiUrl: api.url, mqttUrl, metricsUrl, token: token.token },
+    failed: failure.promise,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-async function brokerUrl(
-  { broker }: ControllerConfig,
-  log: Logger,
-  stack: AsyncDisposableStack,
-): Promise<string> {
-  if (broker.url !== '') return broker.url;
-  const embedded = stack.use(await startBroker({ host: broker.host, port: broker.port, log }));
-  return embedded.url;
+/** What all steps of the start share. */
+interface StartContext extends Required<ControllerDeps> {
+  /** Ends what has been started. */
+  readonly stack: AsyncDisposableStack;
+  /** Called when a part dies without which nothing works. */
+  readonly onFault: (error: Error) => void;
+}
+
+/** Starts everything that speaks to the fleet and keeps what it says: broker, link, ingest, alerts, jobs. */
+async function startFleetSide(config: ControllerConfig, stores: Stored, context: StartContext) {
+  const { fleet, alerts, retention } = config;
+  const { clock, stack } = context;
+  const embedded = await embeddedBroker(config, context);
+  const broker = linkOptions(config, embedded);
+  const webhook = await webhookOf(alerts);
+  const fixed: FixedState = { fleet, epoch: stores.epoch, startedTs: clock.now() };
+  const history = () => stores.history.stats();
+  const metrics = stack.use(createControllerMetrics({ clock, history, facts: () => factsOf(parts, fixed) }));
+  const onCommit = metrics.committed;
+  const parts: Parts = assemble({ ...context, ...stores, fleet, broker, alerts, webhook, onCommit });
+  startParts(parts, stack);
+  await embedded?.listen(recordFilters(fleet), parts.receive);
+  const onRun: ScheduleDeps['onRun'] = (job, durationMs, error) =>
+    metrics.jobEnded(job, durationMs, error === undefined ? 'done' : 'failed');
+  stack.use(scheduleJobs(jobsOf({ ...parts, retention, clock }), { ...context, onRun }));
+  return { parts, fixed, metrics, mqttUrl: broker.url };
+}
+
+type Stored = Pick<Foundation, 'store' | 'history' | 'epoch'>;
+
+/** Opens what is kept. The fleet's database comes first: its lock keeps a second controller out of the folder. */
+async function openStores(
+  { state, tokenFile }: ControllerConfig,
+  { clock, stack, onFault }: StartContext,
+): Promise<Stored & { readonly token: ApiToken }> {
+  const store = stack.use(openFleetStore(state.dir));
+  const history = stack.use(await openHistory({ stateDir: state.dir, now: () => clock.now(), onFault }));
+  const epoch = epochOf(store, clock);
+  const token = await ensureToken({ meta: store.meta, tokenFile, randomBytes });
+  return { store, history, epoch, token };
+}
+
+async function embeddedBroker(
+  { broker: { url, host, port } }: ControllerConfig,
+  { log, stack }: StartContext,
+): Promise<Broker | undefined> {
+  return url === '' ? stack.use(await startBroker({ host, port, log })) : undefined;
+}
+
+/** Records come straight from an embedded broker: the way through a socket costs several times as much. */
+function linkOptions({ broker, fleet }: ControllerConfig, embedded: Broker | undefined): LinkOptions {
+  if (embedded !== undefined) return { url: embedded.url, fleet, withoutRecords: true };
+  const { url, username, password } = broker;
+  return { url, fleet, username: username || undefined, password: password || undefined };
+}
+
+async function webhookOf(alerts: AlertsConfig): Promise<Webhook | undefined> {
+  if (alerts.webhookUrl === '') return undefined;
+  return createWebhook(alerts.webhookUrl, { token: await webhookToken(alerts) });
+}
+
+/** Where Prometheus reads; undefined where it does not. */
+async function metricsOf(
+  { metrics: { host, port } }: ControllerConfig,
+  metrics: ControllerMetrics,
+  { log, stack }: StartContext,
+): Promise<string | undefined> {
+  if (port === null) return undefined;
+  const onFault = (error: unknown) => log.error({ err: error }, 'metrics could not be read');
+  return stack.use(await serveMetrics(metrics, { host, port, onFault })).url;
+}
+
+function backupOf(
+  { state }: ControllerConfig,
+  { store, history }: Stored,
+  clock: Clock,
+): ApiContext['backup'] {
+  return () =>
+    backupState({
+      stateDir: state.dir,
+      fleet: store.sqlite,
+      copyHistory: (path) => history.backup(path),
+      now: clock.now(),
+    });
 }
 
 /**
- * The epoch of a state folder: the second in which it was made. Devices keep what an older folder told
- * them; a folder that was made anew must come after it.
+ * The epoch of a state folder: the second in which it was made, or what a restore wrote. Devices keep what an
+ * older folder told them; a folder that was made anew must come after it.
+ * @throws AppError `config` when what is stored is none
  */
-function epochOf({ meta }: History, clock: Clock): number {
+function epochOf({ meta }: FleetStore, clock: Clock): number {
   const known = meta.get('epoch');
-  if (known !== undefined) return Number(known);
-  const epoch = Math.max(1, Math.floor(clock.now() / 1_000));
-  meta.set('epoch', String(epoch));
-  return epoch;
-}
-
-interface Foundation extends Required<ControllerDeps> {
-  readonly fleet: string;
-  readonly history: History;
-  readonly epoch: number;
-  readonly broker: LinkOptions;
-}
-
-/** Wires the parts. Nothing acts yet; what flows in a circle flows through these functions. */
-function assemble(foundation: Foundation): Parts {
-  const { fleet, history, epoch, clock, log } = foundation;
-  const rejects = createRejects({ clock, log });
-  const groups = createGroups(history.groups);
-  const devices = createDevices({ ...foundation, onNew: (ids) => desired.syncGroups(ids) });
-  const desired = createDesired({
-    history,
-    devices,
-    groups,
-    fleet,
-    epoch,
-    publish: (message) => link.retain(message),
-  });
-  const publish = (topic: string, payload: string) => link.publish(topic, payload);
-  const commands = createCommands({ clock, newId: randomUUID, fleet, devices, publish });
-  const ingest = createIngest({
-    ...foundation,
-    rejects,
-    commit: history.commit,
-    onCommitted: (records, ts) => devices.seen(new Set(records.map(({ envelope }) => envelope.device)), ts),
-    acknowledge: (device, ack) => {
-      const topic = topicOf('ack', { fleet, device });
-      // A lost acknowledgement is made good by the device, which then repeats its records.
-      publish(topic, encodeMessage('ack', ack)).catch((error: unknown) => log.debug({ err: error }, topic));
-    },
-  });
-  const link: Link = createLink({
-    ...foundation,
-    options: foundation.broker,
-    newId: randomUUID,
-    onMessage: receiverOf({ rejects, devices, commands, ingest }, log),
-    retainedSet: () => desired.messages(),
-  });
-  return { history, rejects, devices, groups, desired, commands, ingest, link };
-}
-
-/** Leads every message to the part that it is for. */
-function receiverOf(
-  { rejects, devices, commands, ingest }: Pick<Parts, 'rejects' | 'devices' | 'commands' | 'ingest'>,
-  log: Logger,
-): LinkDeps['onMessage'] {
-  return createReceiver({
-    rejects,
-    admit: (device) => devices.admit(device),
-    onRecord: (record) => ingest.push(record),
-    onStatus: (device, status) => devices.takeStatus(device, status),
-    onReported: (device, reported) => devices.takeReported(device, reported),
-    onCommandResult: (device, id, result) => commands.takeResult(device, id, result),
-    onFault: (error) => log.error({ err: error }, 'a message could not be handled'),
-  });
+  if (known === undefined) {
+    const epoch = Math.max(1, Math.floor(clock.now() / 1_000));
+    meta.set('epoch', String(epoch));
+    return epoch;
+  }
+  const epoch = Number(known);
+  if (Number.isSafeInteger(epoch) && epoch > 0) return epoch;
+  throw new AppError('config', `fleet.db: '${known}' is no epoch; restore a backup`);
 }
 
 /** Chance from the system's own source, for delays. */
 function systemRandom(): number {
   return randomInt(2 ** 32) / 2 ** 32;
-}
-
-function stateOf(
-  { history, rejects, devices, ingest, link }: Parts,
-  fixed: Pick<ControllerState, 'fleet' | 'epoch' | 'startedTs'>,
-): ControllerState {
-  const { stalled, ...totals } = ingest.state();
-  return {
-    version: packageVersion(),
-    ...fixed,
-    mqtt: { connected: link.connected() },
-    devices: devices.count(),
-    ingest: { ...totals, rejected: rejects.counts(), ...(stalled === undefined ? {} : { stalled }) },
-    history: { ...history.counts(), bytes: history.bytes() },
-  };
 }

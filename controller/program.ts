@@ -1,15 +1,18 @@
 import { Command } from 'commander';
 import { packageVersion } from '../shared/package.ts';
 import { runProgram } from '../shared/program.ts';
+import { addAlerts } from './cli/alerts.ts';
 import { addBudget } from './cli/budget.ts';
-import { createCli } from './cli/context.ts';
+import { type Cli, createCli } from './cli/context.ts';
 import { addDevices } from './cli/devices.ts';
 import { addEvents } from './cli/events.ts';
 import { addExplain } from './cli/explain.ts';
 import { addGroups } from './cli/groups.ts';
+import { addHistory } from './cli/history.ts';
 import { addLogin } from './cli/login.ts';
 import { addStatus } from './cli/status.ts';
 import { addTelemetry } from './cli/telemetry.ts';
+import { addRestore } from './offline.ts';
 import { addServices } from './services.ts';
 
 const NAME = 'ofa-fleet';
@@ -23,7 +26,7 @@ export function run(): Promise<number> {
 }
 
 /** All commands of the program. */
-export function buildProgram(env: NodeJS.ProcessEnv): Command {
+export function buildProgram(env: NodeJS.ProcessEnv, cli: Cli = createCli(env)): Command {
   const program = new Command(NAME)
     .description('Controls a fleet of agents: the controller itself, and the commands that speak to it.')
     .version(packageVersion(), '-V, --version')
@@ -34,7 +37,6 @@ Exit status:
   0 done   1 failed   2 wrong usage   3 not found   5 no answer in time
   6 done in part   7 controller unreachable, or not authorised`,
     );
-  const cli = createCli(env);
   program.commandsGroup('Controller:');
   addServices(program, env);
   program.commandsGroup('Fleet:');
@@ -45,6 +47,8 @@ Exit status:
   addBudget(program, cli);
   addTelemetry(program, cli);
   addEvents(program, cli);
+  addAlerts(program, cli);
   addExplain(program, cli);
+  addRestore(addHistory(program, cli), cli);
   return program;
 }

@@ -14,8 +14,12 @@ const ENTRIES = configEntries(CONTROLLER_CONFIG);
 interface Running extends AsyncDisposable {
   readonly apiUrl?: string;
   readonly mqttUrl: string;
+  /** Where Prometheus reads; only where it may. */
+  readonly metricsUrl?: string | undefined;
   /** Of the API; only where it was made now. */
   readonly token?: string | undefined;
+  /** Resolves when nothing works any more. */
+  readonly failed?: Promise<Error>;
 }
 
 /** Adds the commands that are the controller: `serve`, `broker` and `config print`. */
@@ -85,14 +89,20 @@ async function runUntilStopped(start: () => Promise<Running>): Promise<void> {
   const stopped = stopSignal();
   const running = await start();
   process.stdout.write(greetingOf(running));
-  const { apiUrl, mqttUrl } = running;
-  tellParent({ type: 'ready', apiUrl, mqttUrl });
-  await stopped;
+  const { apiUrl, mqttUrl, metricsUrl, failed } = running;
+  tellParent({ type: 'ready', apiUrl, mqttUrl, metricsUrl });
+  const failure = await (failed === undefined ? stopped : Promise.race([stopped, failed]));
   await disposeInTime(running, systemClock);
+  if (failure instanceof Error) throw failure;
 }
 
-function greetingOf({ apiUrl, mqttUrl, token }: Running): string {
-  const places = `${apiUrl === undefined ? '' : `API    ${apiUrl}\n`}MQTT   ${mqttUrl}\n`;
+function greetingOf({ apiUrl, mqttUrl, metricsUrl, token }: Running): string {
+  const named = [
+    ['API   ', apiUrl],
+    ['MQTT  ', mqttUrl],
+    ['METRICS', metricsUrl],
+  ];
+  const places = named.map(([name, url]) => (url === undefined ? '' : `${name} ${url}\n`)).join('');
   if (token === undefined) return places;
   return `${places}TOKEN  ${token}\nThe token is shown only this once. To use it: ofa-fleet login ${apiUrl}\n`;
 }

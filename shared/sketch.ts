@@ -1,104 +1,90 @@
 import { DDSketch } from '@datadog/sketches-js';
-import { AppError } from './errors.ts';
+import { invariant } from './errors.ts';
+import { checkText, readBytes, readText, writeBytes, writeText } from './sketch-bytes.ts';
+import { BucketStore, MAX_BUCKET } from './sketch-store.ts';
+
+const RELATIVE_ERROR = 0.01;
+
+/** Which bucket a value is in, and which value a bucket stands for. */
+const { mapping } = new DDSketch({ relativeAccuracy: RELATIVE_ERROR });
+const LEAST = mapping.value(-MAX_BUCKET);
+const GREATEST = mapping.value(MAX_BUCKET);
 
 /**
- * Mergeable quantile sketches (DDSketch: Masson, Rim, Lee, VLDB 2019): every quantile is within 1 % of a
- * value of that rank, before and after any number of merges. The library does the mathematics; the
- * encoding here is ours because the library's own needs protobuf and is several times larger.
+ * A quantile sketch that can be merged (DDSketch: Masson, Rim, Lee, VLDB 2019): every quantile is within 1 %
+ * of the value of that rank, after any number of merges too. The library has the mathematics; store and
+ * encoding are ours, because its own are slow to merge and several times larger.
  */
-const RELATIVE_ERROR = 0.01;
-const FORMAT = 1;
-/** Enough for 1 ns to 10^6 s in ms at 1 % error; a sketch that claims more is not one of ours. */
-const MAX_BUCKET = 4_096;
-
 export class Sketch {
-  readonly #inner = new DDSketch({ relativeAccuracy: RELATIVE_ERROR });
+  readonly #store = new BucketStore();
 
+  /** How many values it holds. */
   get count(): number {
-    return this.#inner.count;
+    return this.#store.zeros + this.#store.others;
   }
 
-  /** Adds one non-negative, finite value. */
-  add(value: number): void {
-    this.#inner.accept(value);
+  /**
+   * Adds a value, `count` times. What is below 10^-35 is as good as zero, what is above 10^35 counts as that.
+   * @param value finite and not below zero
+   */
+  add(value: number, count = 1): void {
+    invariant(value >= 0 && value < Number.POSITIVE_INFINITY, 'a sketch takes finite values from zero');
+    if (value < LEAST) this.#store.zeros += count;
+    else this.#store.add(mapping.key(Math.min(value, GREATEST)), count);
   }
 
-  /** Adds all that another sketch holds. */
+  /** Adds all that another sketch holds: the same as if its values had been added here. */
   merge(other: Sketch): void {
-    this.#inner.merge(other.#inner);
+    this.#store.merge(other.#store);
   }
 
-  /** Value at `quantile` (0..1), within 1 %; undefined when the sketch is empty. */
+  /**
+   * Adds all that an encoded sketch holds, without making one of it.
+   * @param start of the sketch within `bytes`, and its end: many lie in one row
+   * @throws AppError `invalid` when it is broken; what was read until then has been added
+   */
+  mergeBytes(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    readBytes(bytes, start, end, this.#store);
+  }
+
+  /** The value at rank floor(1 + quantile (count - 1)), within 1 %; undefined when there is none. */
   quantile(quantile: number): number | undefined {
-    return this.#inner.count === 0 ? undefined : this.#inner.getValueAtQuantile(quantile);
+    invariant(quantile >= 0 && quantile <= 1, 'a quantile lies between 0 and 1');
+    if (this.count === 0) return undefined;
+    const rank = Math.floor(1 + quantile * (this.count - 1));
+    return rank <= this.#store.zeros ? 0 : mapping.value(this.#store.bucketAt(rank - this.#store.zeros));
   }
 
-  /** Base64 of: format, count of zeros, then (bucket delta, count) pairs, all as variable-length integers. */
+  /** Its bytes, as `shared/sketch-bytes.ts` says; equal sketches have equal ones. */
+  encodeBytes(): Uint8Array {
+    return writeBytes(this.#store);
+  }
+
+  /** Its bytes as base64. */
   encode(): string {
-    const bytes: number[] = [];
-    putVarint(bytes, FORMAT);
-    putVarint(bytes, this.#inner.zeroCount);
-    let previous = 0;
-    for (const [bucket, count] of bucketsOf(this.#inner)) {
-      putVarint(bytes, zigzag(bucket - previous));
-      putVarint(bytes, count);
-      previous = bucket;
-    }
-    return Buffer.from(bytes).toString('base64');
+    return writeText(this.#store);
   }
 
-  /** @throws AppError `invalid` when the text is not an encoded sketch */
+  /** @throws AppError `invalid` when the text is not an encoded sketch, or longer than 16,384 characters */
   static decode(text: string): Sketch {
-    const bytes = Buffer.from(text, 'base64');
-    const reader = { bytes, at: 0 };
-    if (takeVarint(reader) !== FORMAT) throw new AppError('invalid', 'latency sketch: unknown format');
     const sketch = new Sketch();
-    const zeros = takeVarint(reader);
-    if (zeros > 0) sketch.#inner.accept(0, zeros);
-    let bucket = 0;
-    while (reader.at < bytes.length) {
-      bucket += unzigzag(takeVarint(reader));
-      const count = takeVarint(reader);
-      if (Math.abs(bucket) > MAX_BUCKET || count === 0)
-        throw new AppError('invalid', 'latency sketch: broken');
-      sketch.#inner.accept(sketch.#inner.mapping.value(bucket), count);
-    }
+    readText(text, sketch.#store);
     return sketch;
   }
-}
 
-function* bucketsOf(sketch: DDSketch): Generator<[bucket: number, count: number]> {
-  const { bins, offset } = sketch.store;
-  for (const [index, count] of bins.entries()) {
-    if (count > 0) yield [index + offset, count];
+  /** @throws AppError `invalid` when the bytes are not an encoded sketch */
+  static decodeBytes(bytes: Uint8Array): Sketch {
+    const sketch = new Sketch();
+    sketch.mergeBytes(bytes);
+    return sketch;
   }
-}
 
-function zigzag(value: number): number {
-  return value >= 0 ? value * 2 : -value * 2 - 1;
-}
-
-function unzigzag(value: number): number {
-  return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
-}
-
-function putVarint(bytes: number[], value: number): void {
-  let rest = value;
-  while (rest >= 0x80) {
-    bytes.push((rest % 0x80) | 0x80);
-    rest = Math.floor(rest / 0x80);
+  /**
+   * Whether `decode` would take the text, without making anything of it.
+   * @returns how many values the sketch holds
+   * @throws AppError `invalid` as `decode` does
+   */
+  static check(text: string): number {
+    return checkText(text);
   }
-  bytes.push(rest);
-}
-
-function takeVarint(reader: { readonly bytes: Uint8Array; at: number }): number {
-  let value = 0;
-  for (let factor = 1; factor <= 2 ** 49; factor *= 0x80) {
-    const byte = reader.bytes[reader.at];
-    if (byte === undefined) break;
-    reader.at += 1;
-    value += (byte & 0x7f) * factor;
-    if (byte < 0x80) return value;
-  }
-  throw new AppError('invalid', 'latency sketch: cut short');
 }

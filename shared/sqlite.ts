@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import Database from 'better-sqlite3';
-import { AppError, isSystemError } from './errors.ts';
+import { AppError, describeError, isSystemError } from './errors.ts';
 
 export type Sqlite = Database.Database;
 export type Statement = Database.Statement;
@@ -42,6 +43,67 @@ export function openSqliteReadOnly(path: string): Sqlite | undefined {
     return new Database(path, { readonly: true, fileMustExist: true, timeout: 1_000 });
   } catch (error) {
     throw translate(error, path);
+  }
+}
+
+/**
+ * Opens a database file of any version for this process alone, and changes nothing: to look at it while no
+ * program has it open; undefined when there is none.
+ * @throws AppError `conflict` when another process has it open, `config` when it is no database
+ */
+export function holdSqlite(path: string): Sqlite | undefined {
+  if (!existsSync(path)) return undefined;
+  let database: Sqlite | undefined;
+  try {
+    database = new Database(path, { fileMustExist: true, timeout: 0 });
+    database.pragma('locking_mode = EXCLUSIVE');
+    // The lock is taken with the first transaction, and kept.
+    database.exec('BEGIN EXCLUSIVE; COMMIT');
+    return database;
+  } catch (error) {
+    database?.close();
+    throw translate(error, path);
+  }
+}
+
+/** Pages that are copied at once: what else the thread has to do waits for about a millisecond. */
+const COPY_PAGES = 256;
+
+/**
+ * Copies a database while it is in use to a new file, as it was at one moment, durably. What is written
+ * meanwhile through this connection is in the copy; other connections' writes are not when this one has a
+ * read transaction open, and would start the copying anew when it has none.
+ * @throws AppError `system` when it cannot be written; the file is then incomplete
+ */
+export async function copySqlite(source: Sqlite, path: string): Promise<void> {
+  try {
+    await source.backup(path, { progress: () => COPY_PAGES });
+    // One file, which can be read where nothing can be written.
+    const copy = new Database(path, { fileMustExist: true });
+    try {
+      copy.pragma('journal_mode = DELETE');
+    } finally {
+      copy.close();
+    }
+    await using file = await open(path, 'r+');
+    await file.chmod(0o600);
+    await file.sync();
+  } catch (cause) {
+    throw new AppError('system', `${path}: the copy of the database cannot be written`, { cause });
+  }
+}
+
+/**
+ * What SQLite itself finds wrong with a database file; empty when it is sound.
+ * @param isDeep whether indices are compared with their tables too, which takes several times as long
+ */
+export function problemsOfSqlite(database: Sqlite, isDeep: boolean): string[] {
+  const check = isDeep ? 'integrity_check' : 'quick_check';
+  try {
+    const found = database.prepare<[], string>(`PRAGMA ${check}(20)`).pluck().all();
+    return found.filter((text) => text !== 'ok');
+  } catch (error) {
+    return [describeError(error)];
   }
 }
 

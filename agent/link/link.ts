@@ -3,7 +3,13 @@ import type { Clock } from '../../shared/clock.ts';
 import { describeError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { connectMqtt, type MqttConnection } from '../../shared/mqtt.ts';
-import { type Decoded, decodeMessage, encodeMessage, type Payload } from '../../shared/protocol/messages.ts';
+import {
+  type Decoded,
+  decodeMessage,
+  encodeMessage,
+  type Payload,
+  packText,
+} from '../../shared/protocol/messages.ts';
 import type { DeviceStatus } from '../../shared/protocol/status.ts';
 import { type TopicKind, type TopicParameters, topicOf } from '../../shared/protocol/topics.ts';
 
@@ -13,6 +19,8 @@ export type BadMessage = Extract<Decoded, { ok: false }>;
 /** A link that is up, as the rest of the agent uses it. */
 export interface Uplink {
   publish<K extends TopicKind>(message: OutgoingMessage<K>): Promise<void>;
+  /** Publishes what is JSON of the topic's schema already. */
+  publishText<K extends TopicKind>(message: OutgoingText<K>): Promise<void>;
   followGroups(names: readonly string[]): Promise<void>;
 }
 
@@ -21,6 +29,12 @@ export interface OutgoingMessage<K extends TopicKind> {
   readonly parameters: TopicParameters<K>;
   readonly payload: Payload<K>;
   readonly retain?: boolean;
+}
+
+export interface OutgoingText<K extends TopicKind> {
+  readonly kind: K;
+  readonly parameters: TopicParameters<K>;
+  readonly text: string;
 }
 
 export interface LinkDeps {
@@ -184,6 +198,8 @@ function uplinkOver({ fleet }: LinkDeps, connection: MqttConnection): Uplink {
   return {
     publish: ({ kind, parameters, payload, retain = false }) =>
       connection.publish(topicOf(kind, parameters), encodeMessage(kind, payload), { retain }),
+    publishText: ({ kind, parameters, text }) =>
+      connection.publish(topicOf(kind, parameters), packText(kind, text)),
     followGroups: async (names) => {
       const wanted = new Set(names);
       const joined = [...wanted].filter((name) => !followed.has(name));

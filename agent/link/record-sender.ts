@@ -1,9 +1,7 @@
-import type { EventBody, EventEnvelope } from '../../shared/protocol/event.ts';
 import { PROTOCOL_VERSION } from '../../shared/protocol/topics.ts';
-import type { WindowBody, WindowEnvelope } from '../../shared/protocol/window.ts';
 import type { Uplink } from './link.ts';
 
-/** A record as the outbox keeps it: its body is the JSON that was made of it. */
+/** A record as the outbox keeps it: its body is the JSON that goes over the wire. */
 export interface SendableRecord {
   readonly bootId: string;
   readonly seq: number;
@@ -18,29 +16,24 @@ export interface Identity {
   readonly device: string;
 }
 
-function envelope<B>(device: string, record: SendableRecord): Omit<WindowEnvelope, 'body'> & { body: B } {
-  const { bootId, seq, ts, monoMs, clock } = record;
-  // What this program wrote into its own outbox; the controller checks it all the same.
-  const body = JSON.parse(record.body) as B;
-  return { v: PROTOCOL_VERSION, device, bootId, seq, ts, monoMs, clock, body };
+/** The envelope as JSON; the body is JSON already, and is not read and written again on its way. */
+function envelopeText(device: string, { bootId, seq, ts, monoMs, clock, body }: SendableRecord): string {
+  const head = JSON.stringify({ v: PROTOCOL_VERSION, device, bootId, seq, ts, monoMs, clock });
+  return `${head.slice(0, -1)},"body":${body}}`;
 }
 
 /** Sends outbox records over a link that is up. */
-export function createRecordSender(uplink: Uplink, parameters: Identity) {
-  const { device } = parameters;
+export function createRecordSender(uplink: Pick<Uplink, 'publishText'>, parameters: Identity) {
+  const textOf = (record: SendableRecord): string => envelopeText(parameters.device, record);
   return {
     windows: async (records: readonly SendableRecord[]): Promise<void> => {
-      const payload = records.map((record) => envelope<WindowBody>(device, record));
-      const [only] = payload;
-      await uplink.publish({
-        kind: 'telemetry',
-        parameters,
-        payload: payload.length === 1 && only !== undefined ? only : payload,
-      });
+      const texts = records.map(textOf);
+      const [only] = texts;
+      const text = texts.length === 1 && only !== undefined ? only : `[${texts.join(',')}]`;
+      await uplink.publishText({ kind: 'telemetry', parameters, text });
     },
     event: async (record: SendableRecord): Promise<void> => {
-      const payload: EventEnvelope = envelope<EventBody>(device, record);
-      await uplink.publish({ kind: 'event', parameters, payload });
+      await uplink.publishText({ kind: 'event', parameters, text: textOf(record) });
     },
   };
 }

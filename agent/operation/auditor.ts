@@ -13,8 +13,9 @@ import { type AuditView, viewAudit, weighedAccuracies } from '../audit/estimate.
 import { keep, NONE_PENDING, type Pending, take } from '../audit/pending.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { FrameAnswered } from '../runtime/loop.ts';
-import type { Profile } from '../runtime/points.ts';
+import type { OperatingPoint, Profile } from '../runtime/points.ts';
 import type { References } from './audit-references.ts';
+import type { Audited } from './listener.ts';
 
 /** A drift alarm that begins or ends. */
 export interface DriftChange {
@@ -29,6 +30,7 @@ export interface AuditorDeps {
   /** Evenly distributed, 0 to below 1. */
   readonly random: () => number;
   readonly onDrift: (change: DriftChange) => void;
+  readonly onAudited?: (audited: Audited) => void;
   /** It has become known what is usual of one more level. */
   readonly onLearnt: (references: References) => void;
 }
@@ -48,12 +50,19 @@ export interface Auditor {
 
 interface Kept {
   readonly pixels: Uint8Array;
-  readonly level: number;
+  readonly point: Pick<OperatingPoint, 'pe' | 'level'>;
   readonly answer: number;
 }
 
 /** Makes an auditor. */
-export function createAuditor({ engine, options, random, onDrift, onLearnt }: AuditorDeps): Auditor {
+export function createAuditor({
+  engine,
+  options,
+  random,
+  onDrift,
+  onLearnt,
+  onAudited,
+}: AuditorDeps): Auditor {
   let state = initialAudit(options);
   let pending: Pending<Kept> = NONE_PENDING;
 
@@ -73,7 +82,7 @@ export function createAuditor({ engine, options, random, onDrift, onLearnt }: Au
       const { level } = point;
       become(inferenceSeen(state, level, confidenceOf(logits)));
       if (!shouldAudit(state, level, random())) return;
-      pending = keep(pending, { pixels: Uint8Array.from(pixels), level, answer: argmax(logits) });
+      pending = keep(pending, { pixels: Uint8Array.from(pixels), point, answer: argmax(logits) });
     },
     next: (profile) => {
       if (pending.frames.length === 0) return undefined;
@@ -86,7 +95,9 @@ export function createAuditor({ engine, options, random, onDrift, onLearnt }: Au
       if (frame === undefined) return 0;
       const { logits, totalMs } = await engine.run(index, frame.pixels);
       const agreed = argmax(logits) === frame.answer;
-      become(auditDone(state, { level: frame.level, agreed, confidence: confidenceOf(logits) }));
+      const { pe, level } = frame.point;
+      become(auditDone(state, { level, agreed, confidence: confidenceOf(logits) }));
+      onAudited?.({ pe, level, agreed });
       return totalMs;
     },
     accuracies: (stated) => weighedAccuracies(state, stated),

@@ -18,6 +18,8 @@ export interface EnergyMeter {
    */
   reading(reading: SensorReading, isDisturbed: boolean): void;
   view(): EnergyView;
+  /** How long a run of each point takes lately, milliseconds: what the energy of one inference goes with. */
+  runsMs(): readonly number[];
 }
 
 /** Makes a meter of the points of a profile. */
@@ -37,5 +39,6 @@ export function createEnergyMeter(profile: Profile, model: PowerModel): EnergyMe
       state = energyReading(state, reading, done);
     },
     view: () => energyView(state),
+    runsMs: () => state.points.map(({ busyMs }) => busyMs),
   };
 }

@@ -10,7 +10,7 @@ import type { Engine } from '../engine/engine.ts';
 import { memoryCosts } from '../profile/memory-costs.ts';
 import type { PointState } from '../report/document.ts';
 import { createInferencer, type Inferencer } from '../runtime/inference.ts';
-import { createFrameLoop, type FrameLoop, type LoopListener } from '../runtime/loop.ts';
+import { createFrameLoop, type FrameLoop } from '../runtime/loop.ts';
 import type { Profile } from '../runtime/points.ts';
 import { policyOf } from '../runtime/policies/registry.ts';
 import type { PolicyView, RunningPolicy } from '../runtime/policy.ts';
@@ -20,6 +20,7 @@ import type { Serving } from '../serving.ts';
 import type { ReferenceStore } from './audit-references.ts';
 import { type ClimbWatch, createClimbWatch } from './climb.ts';
 import { createIdleWork } from './idle-work.ts';
+import type { OperationKnowledge, OperationListener } from './listener.ts';
 import { createMemoryWatch, type MemoryWatch } from './memory.ts';
 import { pointStates } from './point-states.ts';
 import { createProfileKeeper, type ProfileKeeper, type StaleProfile } from './profile-keeper.ts';
@@ -43,8 +44,8 @@ export interface OperationDeps {
   readonly log: Logger;
   readonly requirement: () => Requirement;
   readonly frameRate: () => number;
-  /** Makes the listener of the loop, given what the manager believes. */
-  readonly listen: (view: () => PolicyView) => LoopListener;
+  /** Makes the listener, given what it may ask. */
+  readonly listen: (knowledge: OperationKnowledge) => OperationListener;
   readonly event: (body: EventBody) => void;
   /** Something that is reported has changed. */
   readonly onChanged: () => void;
@@ -74,6 +75,7 @@ export interface Operation {
 /** What the parts share. */
 interface Parts {
   readonly deps: OperationDeps;
+  readonly told: OperationListener;
   readonly policy: RunningPolicy;
   readonly watching: Watching;
   readonly inferencer: Inferencer;
@@ -95,7 +97,11 @@ const MAX_REASON = 1_000;
 export function createOperation(deps: OperationDeps): Operation {
   const { serving, config, clock } = deps;
   const policy = policyOf(config.manager.policy).start(serving.profiler.profile());
-  const watching = watch(deps, policy);
+  const told = deps.listen({
+    view: policy.view,
+    energyOf: (index, runMs) => watching.energyOf(index, runMs),
+  });
+  const watching = watch(deps, policy, told);
   const unusable = new Map<number, string>();
   const isUsable = (index: number): boolean => serving.engine.isWarm(index) && !warmKeeper.isBorrowed(index);
   const inferencer = createInferencer({
@@ -113,7 +119,7 @@ export function createOperation(deps: OperationDeps): Operation {
   const profileKeeper = keepProfile(deps, idle, () => latest);
   const climb = createClimbWatch(clock);
   const warmKeeper = keepWarm(deps, { policy, profileKeeper, memory, climb });
-  const loop = loopOf({ deps, policy, watching, inferencer, profileKeeper, climb, warmKeeper });
+  const loop = loopOf({ deps, told, policy, watching, inferencer, profileKeeper, climb, warmKeeper });
   let runsBefore = 0;
   const sensing = createSensing({
     sensors: deps.sensors,
@@ -128,6 +134,7 @@ export function createOperation(deps: OperationDeps): Operation {
       const runs = profileKeeper.runs();
       watching.reading(reading, runs !== runsBefore);
       runsBefore = runs;
+      told.reading(reading, inferencer.waiting());
     },
   });
   return {
@@ -143,7 +150,11 @@ export function createOperation(deps: OperationDeps): Operation {
   };
 }
 
-function watch({ serving, config, log, event, ...deps }: OperationDeps, policy: RunningPolicy): Watching {
+function watch(
+  { serving, config, log, event, ...deps }: OperationDeps,
+  policy: RunningPolicy,
+  told: Pick<OperationListener, 'audited'>,
+): Watching {
   return createWatching({
     ...deps,
     engine: serving.engine,
@@ -157,6 +168,7 @@ function watch({ serving, config, log, event, ...deps }: OperationDeps, policy: 
       event({ kind: 'drift', state, level, reason });
       deps.onChanged();
     },
+    onAudited: told.audited,
     onAuditFailed: (error) => log.warn(`an audit failed: ${describeError(error)}`),
     onNotKept: (error) => log.warn(`what audits have learnt cannot be kept: ${describeError(error)}`),
   });
@@ -215,9 +227,8 @@ function keepProfile(
 }
 
 function loopOf(parts: Parts): FrameLoop {
-  const { deps, policy, watching, inferencer, profileKeeper, climb, warmKeeper } = parts;
+  const { deps, told, watching, inferencer, profileKeeper, climb, warmKeeper } = parts;
   const { clock, serving, frameRate } = deps;
-  const told = deps.listen(policy.view);
   const idleWork = createIdleWork(clock, [warmKeeper, watching.auditTask]);
   return createFrameLoop({
     inferencer,

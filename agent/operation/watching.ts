@@ -12,6 +12,7 @@ import { type Auditor, createAuditor, type DriftChange } from './auditor.ts';
 import { createEnergyMeter, type EnergyMeter } from './energy-meter.ts';
 import { held } from './held.ts';
 import type { IdleTask } from './idle-work.ts';
+import type { Audited } from './listener.ts';
 
 export interface WatchingDeps {
   readonly engine: Pick<Engine, 'run' | 'isWarm'>;
@@ -25,6 +26,7 @@ export interface WatchingDeps {
   readonly random: () => number;
   readonly requirement: () => Requirement;
   readonly onDrift: (change: DriftChange) => void;
+  readonly onAudited?: (audited: Audited) => void;
   readonly onAuditFailed: (error: unknown) => void;
   /** What earlier starts have learnt of this family's confidences. */
   readonly references: ReferenceStore;
@@ -43,6 +45,11 @@ export interface Watching {
   seen(answered: Pick<FrameAnswered, 'index' | 'runMs' | 'point' | 'logits' | 'pixels'>): void;
   /** @param isDisturbed whether the engine had other work than frames and audits */
   reading(reading: SensorReading, isDisturbed: boolean): void;
+  /**
+   * Energy of one run above idle, joules: that of the point, scaled by how long it ran. Undefined where the
+   * point's is not known.
+   */
+  energyOf(index: number, runMs: number): number | undefined;
   /** How the energy of each point is known. */
   energyQualities(): readonly PointState['energyQuality'][];
   audit(): AuditView & { readonly dropped: number };
@@ -73,6 +80,7 @@ export function createWatching(deps: WatchingDeps): Watching {
     random: deps.random,
     onDrift: deps.onDrift,
     onLearnt: keep,
+    ...(deps.onAudited === undefined ? {} : { onAudited: deps.onAudited }),
   });
   const stated = levels.map(({ accuracy }) => accuracy);
   /** What a meter measured in the profile goes before what a model says. */
@@ -84,6 +92,13 @@ export function createWatching(deps: WatchingDeps): Watching {
       return { energyJ, standardErrorJ: undefined, quality: 'measured' };
     });
   };
+  /** Power above idle while a point runs, watts. */
+  const powers = held(
+    clock,
+    HOLDS_MS,
+    () => powersOf(deps.profile(), energies(), energy.runsMs()),
+    deps.profile,
+  );
   const weighed = (): Profile => {
     const accuracies = auditor.accuracies(stated);
     return withEnergy(deps.profile(), { points: energies() }).map((point) => ({
@@ -104,10 +119,30 @@ export function createWatching(deps: WatchingDeps): Watching {
       auditor.seen(answered);
     },
     reading: energy.reading,
+    energyOf: (index, runMs) => {
+      const watts = powers()[index];
+      return watts === undefined ? undefined : (watts * runMs) / 1_000;
+    },
     energyQualities: () => energies().map(({ quality }) => quality),
     audit: auditor.view,
     auditTask: auditTaskOf(deps, auditor, energy),
   };
+}
+
+/**
+ * What was learnt while the agent serves goes with the runs of late, what a meter measured in the profile with
+ * the profile's: a slowdown must not count twice.
+ */
+function powersOf(
+  profile: Profile,
+  energies: readonly LearntEnergy[],
+  runsMs: readonly number[],
+): readonly (number | undefined)[] {
+  return profile.map((point, index) => {
+    const energyJ = energies[index]?.energyJ;
+    const ofMs = energyJ === point.energyJ ? point.latencyMs : (runsMs[index] ?? point.latencyMs);
+    return energyJ === undefined || !(ofMs > 0) ? undefined : (energyJ * 1_000) / ofMs;
+  });
 }
 
 /** Audits wait for real gaps: they are a sample, and need not be of a busy time. */

@@ -72,6 +72,8 @@ export interface Inferencer {
   infer(request: InferenceRequest): Promise<InferenceOutcome>;
   /** Whether no request waits or runs. */
   isIdle(): boolean;
+  /** Requests that wait for their turn; the one that runs is not among them. */
+  waiting(): number;
 }
 
 /** Requests under way or waiting: each is a frame in memory, and what waits for so many is stale. */
@@ -178,5 +180,6 @@ export function createInferencer(deps: InferencerDeps): Inferencer {
       }
     },
     isIdle: () => waiting === 0,
+    waiting: () => Math.max(0, waiting - 1),
   };
 }

@@ -29,6 +29,8 @@ export interface SensorReading {
   readonly cpuBusy: number | undefined;
   readonly memAvailableBytes: number | undefined;
   readonly psi: Pressure | undefined;
+  /** What the kernel slows down to cool it, by name; empty when nothing. */
+  readonly throttledBy: readonly string[] | undefined;
   /** A Jetson's power mode by name. */
   readonly powerMode: string | undefined;
 }

@@ -118,17 +118,19 @@ type Parts = Awaited<ReturnType<typeof readParts>>;
 type Printable = Pick<Parts, 'hottest' | 'gpu' | 'power'>;
 
 async function readParts(units: Units) {
-  const [hottest, power, gpu, cpuBusy, cpuFreqHz, memAvailableBytes, psi, powerMode] = await Promise.all([
-    units.temperature.sample(),
-    units.power.sample(),
-    units.gpu.sample(),
-    units.cpu.sample(),
-    units.cpuFrequency.sample(),
-    units.memory.sample(),
-    units.pressure.sample(),
-    units.powerMode.sample(),
-  ]);
-  return { hottest, power, gpu, cpuBusy, cpuFreqHz, memAvailableBytes, psi, powerMode };
+  const [hottest, power, gpu, cpuBusy, cpuFreqHz, memAvailableBytes, psi, powerMode, throttledBy] =
+    await Promise.all([
+      units.temperature.sample(),
+      units.power.sample(),
+      units.gpu.sample(),
+      units.cpu.sample(),
+      units.cpuFrequency.sample(),
+      units.memory.sample(),
+      units.pressure.sample(),
+      units.powerMode.sample(),
+      units.cooling.sample(),
+    ]);
+  return { hottest, power, gpu, cpuBusy, cpuFreqHz, memAvailableBytes, psi, powerMode, throttledBy };
 }
 
 interface Fallback {
@@ -178,9 +180,16 @@ function powerFields(power: PowerPoint | undefined, used: EnergyUsed | undefined
 }
 
 /** What is not a sensor by itself, or stands in for one, is told of only where it matters. */
-function healthOf({ temperature, board, tegrastats, tegrastatsPower, ...others }: Units): SensorHealth[] {
+function healthOf({
+  temperature,
+  board,
+  cooling,
+  tegrastats,
+  tegrastatsPower,
+  ...others
+}: Units): SensorHealth[] {
   const standIns = [tegrastats, tegrastatsPower].filter((unit) => unit.wasRead());
-  const stuck = [board].filter((unit) => unit.health().state !== 'ok');
+  const stuck = [board, cooling].filter((unit) => unit.health().state !== 'ok');
   const units = [...Object.values(others), ...standIns, ...stuck];
   return [...temperature.health(), ...units.map((unit) => unit.health())];
 }

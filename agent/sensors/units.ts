@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
+import { openCooling } from './cooling.ts';
 import { openCpu, openCpuFrequency } from './cpu.ts';
 import { type GpuReading, MAX_FREQUENCY_HZ, openGpu } from './gpu.ts';
 import { openMemory, openPressure, type Pressure } from './memory.ts';
@@ -28,6 +29,8 @@ export interface Units {
   readonly memory: Unit<number>;
   readonly pressure: Unit<Pressure>;
   readonly powerMode: Unit<string>;
+  /** What is slowed down to cool it. */
+  readonly cooling: Unit<readonly string[]>;
   /** Whether the board is a Jetson. */
   readonly board: Unit<boolean>;
   /** Stands in for power, temperature and GPU where their files cannot be read. */
@@ -61,6 +64,7 @@ export function createUnits({ root, clock, periodMs, exec, spawn }: UnitsOptions
     ),
     pressure: createUnit({ name: 'pressure', open: () => openPressure(root) }, deps),
     powerMode: createUnit({ name: 'power mode', open: () => openPowerMode(root, exec, clock) }, deps),
+    cooling: createUnit({ name: 'cooling', open: () => openCooling(root) }, deps),
     board: createUnit({ name: 'board', open: async () => ({ read: () => isJetson(root) }) }, deps),
     ...tegrastatsUnits({ clock, periodMs, spawn }, deps),
   };

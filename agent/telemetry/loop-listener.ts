@@ -1,25 +1,30 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
+import { confidenceOf } from '../../shared/logits.ts';
 import type { Limit } from '../../shared/protocol/requirement.ts';
 import { expectedOf, nameOf } from '../explain/record.ts';
 import type { ExplainRing } from '../explain/ring.ts';
 import { explainDecision } from '../explain/words.ts';
+import type { OperationKnowledge, OperationListener } from '../operation/listener.ts';
 import type { InferenceOutcome } from '../runtime/inference.ts';
-import type { LoopListener } from '../runtime/loop.ts';
+import type { FrameAnswered } from '../runtime/loop.ts';
 import type { OperatingPoint } from '../runtime/points.ts';
-import type { PolicyView } from '../runtime/policy.ts';
 import type { EventLimiter } from './event-limiter.ts';
+import type { DeviceGatherer } from './gauges.ts';
+import type { InferenceSeen } from './point.ts';
 import type { Recorder } from './recorder.ts';
+import { createThrottleWatch } from './throttle.ts';
 import type { WindowGatherer } from './window.ts';
 
-export interface ListenerDeps {
+export interface ListenerDeps extends OperationKnowledge {
   readonly gatherer: WindowGatherer;
+  readonly device: DeviceGatherer;
+  /** Memory of this process, bytes. */
+  readonly rssBytes: () => number;
   readonly recorder: Recorder;
   readonly ring: ExplainRing;
   readonly clock: Clock;
   readonly log: Logger;
-  /** What the manager believes of the machine. */
-  readonly view: () => PolicyView;
   /** Each kind has its own, so that none hides another. */
   readonly switchLimiter: EventLimiter;
   readonly violationLimiter: EventLimiter;
@@ -32,11 +37,17 @@ export interface ListenerDeps {
  * Turns what the inference loop tells into windows, events and the memory of decisions. Counts are exact;
  * events are limited in rate and say how many were held back.
  */
-export function createLoopListener(deps: ListenerDeps): LoopListener {
+export function createLoopListener(deps: ListenerDeps): OperationListener {
   const { gatherer, recorder, log, ring, clock } = deps;
+  const told = new Set<Limit>();
+  const throttleWatch = createThrottleWatch((event) => {
+    log.warn({ state: event.state }, event.reason);
+    recorder.event(event);
+  });
   return {
-    inference: ({ point, index, latencyMs, budgetMs, missed, correct, nowMs }) => {
-      gatherer.inference({ pe: point.pe, level: point.level, latencyMs, missed, correct });
+    inference: (answered) => {
+      const { index, latencyMs, budgetMs, missed, nowMs } = answered;
+      gatherer.inference(seenOf(answered, deps));
       const budget = Number.isFinite(budgetMs) ? budgetMs : undefined;
       ring.inference({ ts: clock.now(), monoMs: nowMs, point: index, latencyMs, budgetMs: budget, missed });
     },
@@ -56,7 +67,7 @@ export function createLoopListener(deps: ListenerDeps): LoopListener {
         slowdown: deps.view().slowdown,
       });
     },
-    violation: (limit, state, outcome) => tellViolation(deps, { limit, state, outcome }),
+    violation: (limit, state, outcome) => tellViolation(deps, { limit, state, outcome }, told),
     skipped: (frames) => gatherer.count('skipped', frames),
     unreadable: (reason) => {
       gatherer.count('unreadable');
@@ -66,6 +77,29 @@ export function createLoopListener(deps: ListenerDeps): LoopListener {
       gatherer.count('failed');
       if (deps.logLimiter.pass() !== undefined) log.error(`inference failed: ${reason}`);
     },
+    audited: (audited) => gatherer.audited(audited),
+    reading: (reading, queue) => {
+      throttleWatch(reading);
+      deps.device.add({ reading, queue, rssBytes: deps.rssBytes() });
+    },
+  };
+}
+
+function seenOf(
+  { point, index, latencyMs, runMs, missed, correct, logits, nowMs }: FrameAnswered,
+  { energyOf }: ListenerDeps,
+): InferenceSeen {
+  return {
+    pe: point.pe,
+    level: point.level,
+    latencyMs,
+    runMs,
+    profileMs: point.latencyMs > 0 ? point.latencyMs : undefined,
+    energyJ: energyOf(index, runMs),
+    confidence: confidenceOf(logits),
+    missed,
+    correct,
+    nowMs,
   };
 }
 
@@ -114,9 +148,14 @@ interface Violation {
   readonly outcome: InferenceOutcome;
 }
 
+/**
+ * @param told limits of which the last word was that they cannot be met: its end is told in any case, or
+ * whoever heard of the begin would wait for it for ever
+ */
 function tellViolation(
   { recorder, ring, clock, log, violationLimiter, view }: ListenerDeps,
   { limit, state, outcome }: Violation,
+  told: Set<Limit>,
 ): void {
   const { decision, requirement, profile } = outcome;
   const violation = { limit, state };
@@ -130,8 +169,10 @@ function tellViolation(
     violation,
     ...measuredOf(outcome),
   });
-  const passed = violationLimiter.pass();
+  const isAwaited = state === 'ends' && told.delete(limit);
+  const passed = violationLimiter.pass() ?? (isAwaited ? { heldBack: 0 } : undefined);
   if (passed === undefined) return;
+  if (state === 'begins') told.add(limit);
   const reason = reasonOf(outcome);
   log.warn(violation, reason);
   recorder.event({

@@ -1,21 +1,24 @@
-import type { ClockState } from '../../shared/protocol/envelope.ts';
 import type { EventBody, SeqRange } from '../../shared/protocol/event.ts';
 import type { WindowBody } from '../../shared/protocol/window.ts';
+import { toWire } from '../../shared/protocol/window-wire.ts';
 import type { Sqlite } from '../../shared/sqlite.ts';
 import { gapsOf } from './gaps.ts';
-
-/** Moment of a record: wall clock, monotonic clock, and whether the wall clock is trusted. */
-export interface Stamp {
-  readonly ts: number;
-  readonly monoMs: number;
-  readonly clock: ClockState;
-}
+import { readLongWindow } from './long-window.ts';
+import {
+  beginBoot,
+  countsOf,
+  type OutboxSql,
+  type PreviousBoot,
+  prepareOutbox,
+  type Row,
+  type Stamp,
+} from './outbox-store.ts';
 
 export type NewRecord =
   | { readonly kind: 'window'; readonly body: WindowBody }
   | { readonly kind: 'event'; readonly body: EventBody };
 
-/** A record that waits for the controller's acknowledgement. `body` is JSON. */
+/** A record that waits for the controller's acknowledgement. `body` is JSON: a window's as it goes over the wire. */
 export interface StoredRecord extends Stamp {
   readonly id: number;
   readonly bootId: string;
@@ -32,6 +35,13 @@ export interface OutboxTotals {
   readonly dropped: number;
   /** Records that wait for an acknowledgement. */
   readonly pending: number;
+}
+
+/** How much waits, and since when. */
+export interface Waiting {
+  readonly records: number;
+  /** Age of the oldest, milliseconds; undefined when nothing waits, or no clock can tell. */
+  readonly ageMs: number | undefined;
 }
 
 export interface OutboxOptions {
@@ -52,161 +62,186 @@ export interface OutboxOptions {
  */
 export interface Outbox {
   /** The boot before this one, for the first event of a boot. */
-  readonly previous: { readonly bootId: string; readonly lastSeq: number } | undefined;
+  readonly previous: PreviousBoot | undefined;
   /** Stores a record. @throws what SQLite says (disk full); its number is then spent and owed as a gap */
   append(record: NewRecord, stamp: Stamp): number;
   /** Waiting records with an id above `afterId`, oldest first. */
   after(afterId: number, limit: number): StoredRecord[];
-  /** Id of the newest record; 0 when nothing waits. */
+  /** Id of the newest record, or of one that has just been acknowledged; 0 when there is none. */
   newestId(): number;
-  /** Forgets what the controller has committed; returns how many records that were. */
+  /**
+   * Forgets what the controller has committed; returns how many records that were. A few leave the disk with
+   * the next append only: a crash before it sends them again, which does no harm.
+   * @throws what SQLite says; they are forgotten all the same until the process ends
+   */
   acknowledge(bootId: string, ranges: readonly SeqRange[]): number;
+  /** Takes what was acknowledged from the disk now. @throws what SQLite says */
+  settle(): void;
   /** Sets the wall clock of this boot's unsynced records, now that time has arrived. */
   redate(wallMinusMonoMs: number): number;
-  /** Whether this state folder has had a boot with this id. */
+  /** Whether this state folder has had a boot with this id lately. */
   knowsBoot(bootId: string): boolean;
   totals(): OutboxTotals;
-}
-
-interface Owed {
-  from: number;
-  to: number;
-  reason: string;
+  /** @param now the moment that the age is counted to */
+  waiting(now: Stamp): Waiting;
 }
 
 /** How many records are dropped at once when the outbox is full, so that not every append has to. */
 const DROP_CHUNK = 64;
+/** Acknowledged records that leave the disk with the next append: one transaction a window instead of two. */
+const MAX_LEAVING = 32;
+const TOO_MUCH = 'the outbox was full or too old';
+const UNREADABLE = 'an earlier version wrote it, and it cannot be read';
 
-const COLUMNS = 'id, boot_id AS bootId, seq, kind, ts, mono_ms AS monoMs, clock, body';
-
-function prepareAll(database: Sqlite) {
-  return {
-    insert: database.prepare(
-      'INSERT INTO records (boot_id, seq, kind, ts, mono_ms, clock, body) VALUES (?, ?, ?, ?, ?, ?, ?)',
-    ),
-    countWindow: database.prepare('UPDATE boots SET last_seq = ?, windows = windows + 1 WHERE boot_id = ?'),
-    countEvent: database.prepare('UPDATE boots SET last_seq = ?, events = events + 1 WHERE boot_id = ?'),
-    after: database.prepare<[number, number], StoredRecord>(
-      `SELECT ${COLUMNS} FROM records WHERE id > ? ORDER BY id LIMIT ?`,
-    ),
-    newest: database.prepare<[], { id: number | null }>('SELECT max(id) AS id FROM records'),
-    acknowledge: database.prepare<[string, number, number], { bytes: number }>(
-      'DELETE FROM records WHERE boot_id = ? AND seq BETWEEN ? AND ? RETURNING length(CAST(body AS BLOB)) AS bytes',
-    ),
-    oldest: database.prepare<[number], StoredRecord>(`SELECT ${COLUMNS} FROM records ORDER BY id LIMIT ?`),
-    remove: database.prepare('DELETE FROM records WHERE id = ?'),
-    redate: database.prepare(
-      "UPDATE records SET ts = mono_ms + ?, clock = 'synced' WHERE boot_id = ? AND clock = 'unsynced'",
-    ),
-    boot: database.prepare('SELECT 1 FROM boots WHERE boot_id = ?'),
-    totals: database.prepare<[], { windows: number; events: number }>(
-      'SELECT coalesce(sum(windows), 0) AS windows, coalesce(sum(events), 0) AS events FROM boots',
-    ),
-    waiting: database.prepare<[], { records: number; bytes: number }>(
-      'SELECT count(*) AS records, coalesce(sum(length(CAST(body AS BLOB))), 0) AS bytes FROM records',
-    ),
-    dropped: database.prepare<[], { value: string }>("SELECT value FROM meta WHERE key = 'dropped'"),
-    countDropped: database.prepare(
-      "INSERT INTO meta VALUES ('dropped', ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
-    ),
-  };
+interface Owed {
+  readonly from: number;
+  readonly to: number;
+  readonly reason: string;
 }
 
-function beginBoot(database: Sqlite, options: OutboxOptions): Outbox['previous'] {
-  const previous = database
-    .prepare<[], { bootId: string; lastSeq: number }>(
-      'SELECT boot_id AS bootId, last_seq AS lastSeq FROM boots ORDER BY rowid DESC LIMIT 1',
-    )
-    .get();
-  database.prepare('INSERT INTO boots VALUES (?, ?, 0, 0, 0)').run(options.bootId, options.startedTs);
-  return previous;
+/** What changes with a transaction, and is as before when that fails. */
+interface State {
+  readonly lastSeq: number;
+  readonly waiting: number;
+  readonly waitingBytes: number;
 }
 
 /** Opens the outbox for a new boot. */
 export function openOutbox(options: OutboxOptions): Outbox {
   const { database, bootId } = options;
-  const previous = beginBoot(database, options);
-  const sql = prepareAll(database);
-  let { records: waiting, bytes: waitingBytes } = sql.waiting.get() ?? { records: 0, bytes: 0 };
-  let lastSeq = 0;
+  const previous = beginBoot(database, bootId, options.startedTs);
+  const sql = prepareOutbox(database);
+  const { records = 0, bytes = 0 } = sql.waiting.get() ?? {};
+  let state: State = { lastSeq: 0, waiting: records, waitingBytes: bytes };
   let owed: Owed | undefined;
+  /** Acknowledged, and not yet taken from the disk. */
+  const leaving = new Set<number>();
+  /** Windows of an earlier version that cannot be read: the next append drops them. */
+  const broken = new Map<number, Row>();
+  const writer = createWriter(sql, bootId);
 
-  const insert = (record: NewRecord, stamp: Stamp): number => {
-    lastSeq += 1;
-    const body = JSON.stringify(record.body);
-    sql.insert.run(bootId, lastSeq, record.kind, stamp.ts, stamp.monoMs, stamp.clock, body);
-    (record.kind === 'window' ? sql.countWindow : sql.countEvent).run(lastSeq, bootId);
-    waiting += 1;
-    waitingBytes += Buffer.byteLength(body);
-    return lastSeq;
+  const takeOut = (): void => {
+    for (const id of leaving) sql.remove.run(id);
   };
-  const payOwed = (stamp: Stamp): void => {
-    if (owed === undefined) return;
-    const { from, to, reason } = owed;
-    insert({ kind: 'event', body: { kind: 'gap', bootId, from, to, records: to - from + 1, reason } }, stamp);
+  const settle = (): void => {
+    database.transaction(takeOut)();
+    leaving.clear();
   };
-  const dropOldest = (stamp: Stamp): void => {
-    // Of an unsynced row no one knows the age: it may be of today, dated 1970.
-    const isStale = ({ clock, ts }: StoredRecord) => clock === 'synced' && ts < stamp.ts - options.maxAgeMs;
-    const oldest = sql.oldest.all(DROP_CHUNK);
-    const victims = waitingBytes > options.maxBytes ? oldest : oldest.filter(isStale);
-    if (victims.length === 0) return;
-    for (const row of victims) {
-      sql.remove.run(row.id);
-      waiting -= 1;
-      waitingBytes -= Buffer.byteLength(row.body);
-    }
-    sql.countDropped.run(victims.length);
-    for (const gap of gapsOf(victims)) insert({ kind: 'event', body: gap }, stamp);
-  };
-  const store = database.transaction((record: NewRecord, stamp: Stamp): number => {
-    dropOldest(stamp);
-    payOwed(stamp);
-    return insert(record, stamp);
+  const store = database.transaction((record: NewRecord, stamp: Stamp): State => {
+    takeOut();
+    let next = writer.drop(state, [...broken.values()], stamp, UNREADABLE);
+    next = writer.drop(next, tooMuch(sql, next, stamp, options), stamp, TOO_MUCH);
+    if (owed !== undefined) next = writer.write(next, gapOf(bootId, owed), stamp);
+    return writer.write(next, record, stamp);
   });
+  const readable = (row: Row): StoredRecord[] => {
+    if (leaving.has(row.id) || broken.has(row.id)) return [];
+    const record = recordOf(row);
+    if (record === undefined) broken.set(row.id, row);
+    return record === undefined ? [] : [record];
+  };
 
   return {
     previous,
     append: (record, stamp) => {
-      const before = { lastSeq, waiting, waitingBytes };
       try {
-        const seq = store(record, stamp);
-        owed = undefined;
-        return seq;
+        state = store(record, stamp);
       } catch (error) {
         // Rolled back: the number is spent all the same, so that the loss shows as a counted gap.
-        ({ lastSeq, waiting, waitingBytes } = before);
-        lastSeq += 1;
-        owed = { from: owed?.from ?? lastSeq, to: lastSeq, reason: 'the outbox could not be written' };
+        const spent = state.lastSeq + 1;
+        state = { ...state, lastSeq: spent };
+        owed = { from: owed?.from ?? spent, to: spent, reason: 'the outbox could not be written' };
         throw error;
       }
+      owed = undefined;
+      leaving.clear();
+      broken.clear();
+      return state.lastSeq;
     },
-    after: (afterId, limit) => sql.after.all(afterId, limit),
+    after: (afterId, limit) => {
+      const found = sql.after.all(afterId, limit + leaving.size + broken.size).flatMap(readable);
+      return found.slice(0, limit);
+    },
     newestId: () => sql.newest.get()?.id ?? 0,
     acknowledge: (boot, ranges) => {
-      const forget = database.transaction(() =>
-        ranges.flatMap(([from, to]) => sql.acknowledge.all(boot, from, to)),
-      );
-      const gone = forget();
-      waiting -= gone.length;
-      for (const { bytes } of gone) waitingBytes -= bytes;
-      return gone.length;
+      const before = state.waiting;
+      for (const { id, bytes: goneBytes } of ranges.flatMap(([from, to]) => sql.within.all(boot, from, to))) {
+        if (leaving.has(id)) continue;
+        leaving.add(id);
+        broken.delete(id);
+        state = { ...state, waiting: state.waiting - 1, waitingBytes: state.waitingBytes - goneBytes };
+      }
+      if (leaving.size > MAX_LEAVING) settle();
+      return before - state.waiting;
     },
+    settle,
     redate: (wallMinusMonoMs) => sql.redate.run(wallMinusMonoMs, bootId).changes,
     knowsBoot: (boot) => sql.boot.get(boot) !== undefined,
-    totals: () => readTotals(sql, waiting),
+    // `pending` is counted along: to count it reads every waiting record.
+    totals: () => ({ ...countsOf(sql), pending: state.waiting }),
+    waiting: (now) => {
+      const oldest = sql.oldest.all(leaving.size + 1).find(({ id }) => !leaving.has(id));
+      return { records: state.waiting, ageMs: oldest && ageOf(oldest, bootId, now) };
+    },
   };
-}
-
-/** `pending` is given: counting it reads every waiting record, and a running outbox knows it. */
-function readTotals(sql: ReturnType<typeof prepareAll>, pending: number): OutboxTotals {
-  const { windows, events } = sql.totals.get() ?? { windows: 0, events: 0 };
-  const dropped = Number(sql.dropped.get()?.value ?? 0);
-  return { windows, events, dropped, pending };
 }
 
 /** Totals of a state folder, also of an agent that is not running. */
 export function totalsOf(database: Sqlite): OutboxTotals {
-  const sql = prepareAll(database);
-  return readTotals(sql, sql.waiting.get()?.records ?? 0);
+  const sql = prepareOutbox(database);
+  return { ...countsOf(sql), pending: sql.waiting.get()?.records ?? 0 };
+}
+
+/** Writes and drops records, within a transaction of the caller; gives the state after it. */
+function createWriter(sql: OutboxSql, bootId: string) {
+  const write = (state: State, record: NewRecord, { ts, monoMs, clock }: Stamp): State => {
+    const seq = state.lastSeq + 1;
+    const isWindow = record.kind === 'window';
+    const body = JSON.stringify(isWindow ? toWire(record.body) : record.body);
+    sql.insert.run(bootId, seq, isWindow ? 'wire' : 'event', ts, monoMs, clock, body);
+    (isWindow ? sql.countWindow : sql.countEvent).run(seq, bootId);
+    const waitingBytes = state.waitingBytes + Buffer.byteLength(body);
+    return { lastSeq: seq, waiting: state.waiting + 1, waitingBytes };
+  };
+  const drop = (state: State, victims: readonly Row[], stamp: Stamp, reason: string): State => {
+    if (victims.length === 0) return state;
+    let { waitingBytes } = state;
+    for (const { id, body } of victims) {
+      sql.remove.run(id);
+      waitingBytes -= Buffer.byteLength(body);
+    }
+    sql.addToCounter.run('dropped', victims.length);
+    let next: State = { ...state, waiting: state.waiting - victims.length, waitingBytes };
+    for (const body of gapsOf(victims, reason)) next = write(next, { kind: 'event', body }, stamp);
+    return next;
+  };
+  return { write, drop };
+}
+
+/** The oldest records when there are too many bytes; else those of them that are too old. */
+function tooMuch(sql: OutboxSql, { waitingBytes }: State, { ts }: Stamp, limits: OutboxOptions): Row[] {
+  if (waitingBytes > limits.maxBytes) return sql.oldest.all(DROP_CHUNK);
+  // Of an unsynced row no one knows the age: it may be of today, dated 1970.
+  return sql.stale.all(DROP_CHUNK, ts - limits.maxAgeMs);
+}
+
+function gapOf(bootId: string, { from, to, reason }: Owed): NewRecord {
+  return { kind: 'event', body: { kind: 'gap', bootId, from, to, records: to - from + 1, reason } };
+}
+
+/** A row as it is sent; undefined when an earlier version wrote what cannot be read. */
+function recordOf(row: Row): StoredRecord | undefined {
+  if (row.kind !== 'window') return { ...row, kind: row.kind === 'event' ? 'event' : 'window' };
+  try {
+    return { ...row, kind: 'window', body: JSON.stringify(toWire(readLongWindow(row.body))) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** By the clock that both moments have: of one boot the monotonic one, else the wall clock where both trust it. */
+function ageOf(row: Row, bootId: string, now: Stamp): number | undefined {
+  if (row.bootId === bootId) return Math.max(0, now.monoMs - row.monoMs);
+  const isKnown = row.clock === 'synced' && now.clock === 'synced';
+  return isKnown ? Math.max(0, now.ts - row.ts) : undefined;
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { ClockState } from '../../shared/protocol/envelope.ts';
-import type { Stamp } from './outbox.ts';
+import type { Stamp } from './outbox-store.ts';
 
 /** The last time that is known to have passed, kept over restarts. */
 export interface ClockFloor {

@@ -3,12 +3,12 @@ import type { Logger } from '../../shared/log.ts';
 import { packageVersion } from '../../shared/package.ts';
 import type { Sqlite } from '../../shared/sqlite.ts';
 import { createExplainRing, type ExplainRing } from '../explain/ring.ts';
-import type { LoopListener } from '../runtime/loop.ts';
-import type { PolicyView } from '../runtime/policy.ts';
+import type { OperationKnowledge, OperationListener } from '../operation/listener.ts';
 import { metaOf } from '../store/database.ts';
 import { createEventLimiter } from './event-limiter.ts';
+import { createDeviceGatherer, type DeviceGatherer } from './gauges.ts';
 import { createLoopListener } from './loop-listener.ts';
-import { type Outbox, openOutbox } from './outbox.ts';
+import { type Outbox, openOutbox, type Waiting } from './outbox.ts';
 import { createPublisher, type Publisher } from './publisher.ts';
 import { createRecorder, type Recorder } from './recorder.ts';
 import { createStamper } from './stamper.ts';
@@ -21,6 +21,10 @@ export interface TelemetryDeps {
   readonly log: Logger;
   readonly maxBytes: number;
   readonly maxAgeMs: number;
+  /** How often the sensors are read. */
+  readonly sensorPeriodMs: number;
+  /** Memory of this process, bytes. */
+  readonly rssBytes: () => number;
 }
 
 /** From what happens to the outbox and out of it. */
@@ -29,10 +33,14 @@ export interface Telemetry {
   readonly publisher: Publisher;
   readonly recorder: Recorder;
   readonly gatherer: WindowGatherer;
+  /** What the sensors said in the window. */
+  readonly device: DeviceGatherer;
+  /** What waits in the outbox now. */
+  readonly waiting: () => Waiting;
   /** What this device did and why, the newest of it. */
   readonly ring: ExplainRing;
-  /** Makes the listener of an inference loop. */
-  readonly listen: (view: () => PolicyView) => LoopListener;
+  /** Makes the listener of a family in operation. */
+  readonly listen: (knowledge: OperationKnowledge) => OperationListener;
 }
 
 const ACK_TIMEOUT_MS = 5_000;
@@ -68,18 +76,22 @@ export function openTelemetry(deps: TelemetryDeps): Telemetry {
   log.debug({ bootId, previous }, 'outbox opened');
   const gatherer = createWindowGatherer();
   const ring = createExplainRing();
-  const listen = (view: () => PolicyView): LoopListener =>
+  const device = createDeviceGatherer(deps.sensorPeriodMs);
+  const listen = (knowledge: OperationKnowledge): OperationListener =>
     createLoopListener({
+      ...knowledge,
       gatherer,
+      device,
+      rssBytes: deps.rssBytes,
       recorder,
       ring,
       clock,
       log,
-      view,
       switchLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
       violationLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
       shedLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
       logLimiter: createEventLimiter(clock, LOG_LINES_PER_MINUTE),
     });
-  return { outbox, publisher, recorder, gatherer, ring, listen };
+  const waiting = (): Waiting => outbox.waiting(stamper.now());
+  return { outbox, publisher, recorder, gatherer, device, waiting, ring, listen };
 }

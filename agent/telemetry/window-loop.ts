@@ -1,13 +1,21 @@
 import type { Clock } from '../../shared/clock.ts';
+import type { DeviceGatherer, DeviceWindow } from './gauges.ts';
+import type { Waiting } from './outbox.ts';
 import type { Recorder } from './recorder.ts';
-import type { WindowEnd, WindowGatherer } from './window.ts';
+import type { WindowGatherer, WindowRest } from './window.ts';
+
+/** What a window says of the moment at which it ends. */
+export type WindowEnd = Omit<WindowRest, keyof DeviceWindow | 'durationMs' | 'outboxRecords' | 'outboxAgeMs'>;
 
 export interface WindowLoopDeps {
   readonly gatherer: WindowGatherer;
+  readonly device: DeviceGatherer;
+  /** What waits in the outbox now. */
+  readonly waiting: () => Waiting;
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly windowMs: () => number;
-  readonly end: () => Omit<WindowEnd, 'durationMs'>;
+  readonly end: () => WindowEnd;
 }
 
 /** Cuts a window every `windowMs`, and one when it ends, so that no inference goes uncounted. */
@@ -18,7 +26,8 @@ export interface WindowLoop {
 }
 
 /** Makes the loop that cuts windows. */
-export function createWindowLoop({ gatherer, recorder, clock, windowMs, end }: WindowLoopDeps): WindowLoop {
+export function createWindowLoop(deps: WindowLoopDeps): WindowLoop {
+  const { gatherer, recorder, clock, windowMs } = deps;
   let changed = new AbortController();
   const waitUntilDue = async (startedMs: number, signal: AbortSignal): Promise<void> => {
     for (;;) {
@@ -35,9 +44,20 @@ export function createWindowLoop({ gatherer, recorder, clock, windowMs, end }: W
       while (!signal.aborted) {
         await waitUntilDue(startedMs, signal);
         const nowMs = clock.monoMs();
-        recorder.window(gatherer.take({ ...end(), durationMs: nowMs - startedMs }));
+        recorder.window(gatherer.take(restOf(deps, startedMs, nowMs), nowMs));
         startedMs = nowMs;
       }
     },
+  };
+}
+
+function restOf({ device, waiting, end }: WindowLoopDeps, startedMs: number, nowMs: number): WindowRest {
+  const { records, ageMs } = waiting();
+  return {
+    ...end(),
+    ...device.take(nowMs),
+    durationMs: nowMs - startedMs,
+    outboxRecords: records,
+    ...(ageMs === undefined ? {} : { outboxAgeMs: ageMs }),
   };
 }

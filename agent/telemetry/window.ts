@@ -1,28 +1,10 @@
-import type { Requirement } from '../../shared/protocol/requirement.ts';
-import type { PointWindow, ProcessingElement, WindowBody } from '../../shared/protocol/window.ts';
-import { Sketch } from '../../shared/sketch.ts';
-
-/** One inference, as telemetry sees it. */
-export interface InferenceSeen {
-  readonly pe: ProcessingElement;
-  readonly level: number;
-  readonly latencyMs: number;
-  /** Over the latency budget in force. */
-  readonly missed: boolean;
-  /** Whether the answer was right; undefined when the frame has no label. */
-  readonly correct: boolean | undefined;
-}
-
-/** What a window says of the moment at which it ends. */
-export interface WindowEnd {
-  readonly family: string;
-  readonly slowdown: number;
-  readonly price: number;
-  readonly requirement: Requirement;
-  readonly durationMs: number;
-}
+import type { ProcessingElement, WindowBody } from '../../shared/protocol/window.ts';
+import { type AuditSeen, createPointGatherer, type InferenceSeen, type PointGatherer } from './point.ts';
 
 type CountName = 'switches' | 'skipped' | 'unreadable' | 'failed' | 'sheds';
+
+/** What a window says that is not gathered here: of the device, and of the moment at which it ends. */
+export type WindowRest = Omit<WindowBody, 'points' | CountName>;
 
 const NO_COUNTS: Readonly<Record<CountName, number>> = {
   switches: 0,
@@ -35,66 +17,47 @@ const NO_COUNTS: Readonly<Record<CountName, number>> = {
 /** Gathers what happens until `take` closes the window and begins the next. Memory is bounded by the number of operating points. */
 export interface WindowGatherer {
   inference(seen: InferenceSeen): void;
+  audited(seen: AuditSeen): void;
   count(name: CountName, by?: number): void;
-  take(end: WindowEnd): WindowBody;
-}
-
-interface PointGatherer {
-  readonly counts: Omit<PointWindow, 'latencySketch'>;
-  readonly sketch: Sketch;
-}
-
-function emptyPoint(pe: ProcessingElement, level: number): PointGatherer {
-  return {
-    counts: {
-      pe,
-      level,
-      inferences: 0,
-      misses: 0,
-      labelled: 0,
-      correct: 0,
-      latencySumMs: 0,
-      latencyMinMs: Number.POSITIVE_INFINITY,
-      latencyMaxMs: 0,
-    },
-    sketch: new Sketch(),
-  };
-}
-
-function addInference({ counts, sketch }: PointGatherer, seen: InferenceSeen): void {
-  counts.inferences += 1;
-  counts.misses += seen.missed ? 1 : 0;
-  counts.labelled += seen.correct === undefined ? 0 : 1;
-  counts.correct += seen.correct === true ? 1 : 0;
-  counts.latencySumMs += seen.latencyMs;
-  counts.latencyMinMs = Math.min(counts.latencyMinMs, seen.latencyMs);
-  counts.latencyMaxMs = Math.max(counts.latencyMaxMs, seen.latencyMs);
-  sketch.add(seen.latencyMs);
+  /** @param nowMs monotonic time at which the window ends */
+  take(rest: WindowRest, nowMs: number): WindowBody;
 }
 
 /** Makes an empty gatherer. */
 export function createWindowGatherer(): WindowGatherer {
   let points = new Map<string, PointGatherer>();
   let counts = { ...NO_COUNTS };
+  /** The operating point in use, and from when on its time has not been counted yet. */
+  let inUse: { readonly pe: ProcessingElement; readonly level: number } | undefined;
+  let sinceMs = Number.NEGATIVE_INFINITY;
+
+  const pointOf = (pe: ProcessingElement, level: number): PointGatherer => {
+    const key = `${pe}/${level}`;
+    const point = points.get(key) ?? createPointGatherer(pe, level);
+    points.set(key, point);
+    return point;
+  };
+  const countTime = (nowMs: number): void => {
+    if (inUse !== undefined && nowMs > sinceMs) pointOf(inUse.pe, inUse.level).used(nowMs - sinceMs);
+    sinceMs = Math.max(sinceMs, nowMs);
+  };
   return {
     inference: (seen) => {
-      const key = `${seen.pe}/${seen.level}`;
-      const point = points.get(key) ?? emptyPoint(seen.pe, seen.level);
-      points.set(key, point);
-      addInference(point, seen);
+      const { pe, level, nowMs, runMs } = seen;
+      if (inUse?.pe !== pe || inUse.level !== level) {
+        // It has been in use since its first run began.
+        countTime(nowMs - runMs);
+        inUse = { pe, level };
+      }
+      pointOf(pe, level).inference(seen);
     },
+    audited: ({ pe, level, agreed }) => pointOf(pe, level).audited(agreed),
     count: (name, by = 1) => {
       counts[name] += by;
     },
-    take: (end) => {
-      const body: WindowBody = {
-        ...end,
-        ...counts,
-        points: [...points.values()].map(({ counts: of, sketch }) => ({
-          ...of,
-          latencySketch: sketch.encode(),
-        })),
-      };
+    take: (rest, nowMs) => {
+      countTime(nowMs);
+      const body = { ...rest, ...counts, points: [...points.values()].map((point) => point.window()) };
       points = new Map();
       counts = { ...NO_COUNTS };
       return body;

@@ -7,9 +7,12 @@ import type {
   RawServerDefault,
 } from 'fastify';
 import type { Clock } from '../../shared/clock.ts';
+import type { Alerting } from '../alerts/alerting.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { DesiredState } from '../desired/desired.ts';
+import type { BackupResult } from '../history/backup/backup.ts';
 import type { History } from '../history/history.ts';
+import type { Retention } from '../history/rollup/retention.ts';
 import type { Devices } from '../registry/devices.ts';
 import type { Groups } from '../registry/groups.ts';
 import type { ControllerState } from './schemas.ts';
@@ -21,8 +24,13 @@ export interface ApiContext {
   readonly groups: Groups;
   readonly desired: DesiredState;
   readonly commands: Commands;
-  readonly history: Pick<History, 'windows' | 'events'>;
-  readonly state: () => ControllerState;
+  readonly history: Omit<History, 'commit' | 'rollUp' | 'retain' | typeof Symbol.asyncDispose>;
+  /** How long the history keeps what. */
+  readonly retention: Retention;
+  readonly alerts: Pick<Alerting, 'list'>;
+  /** Backs up all that is kept. */
+  readonly backup: () => Promise<BackupResult>;
+  readonly state: () => Promise<ControllerState>;
 }
 
 /** The HTTP server as routes see it: handlers get the types of their schemas. */

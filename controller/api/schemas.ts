@@ -6,6 +6,7 @@ import { IdSchema } from '../../shared/protocol/ids.ts';
 import { ReportedSchema } from '../../shared/protocol/reported.ts';
 import { RequirementSchema, SettingsSchema } from '../../shared/protocol/requirement.ts';
 import { REQUIREMENT_FIELD_NAMES } from '../../shared/protocol/requirement-rules.ts';
+import { ProcessingElementSchema } from '../../shared/protocol/window.ts';
 
 /**
  * What the HTTP API takes and gives: the one source of its validation, its OpenAPI document and the types
@@ -36,8 +37,20 @@ export const LatestSchema = Type.Object({
   latencyP95Ms: Type.Union([Type.Number(), nullable]),
   accuracy: Type.Union([Type.Number(), nullable]),
   slowdown: Type.Number(),
+  /** Of the point of most inferences. */
+  pe: Type.Optional(ProcessingElementSchema),
+  /** SHA-256 of the manifest of the family that was served. */
+  family: Type.Optional(Type.String()),
+  powerW: Type.Optional(Type.Number()),
+  tempC: Type.Optional(Type.Number()),
+  outboxRecords: Type.Optional(Count),
+  outboxAgeMs: Type.Optional(Type.Number()),
+  drifting: Type.Optional(Type.Boolean()),
+  /** The controller dated it, because the device did not know the time. */
+  redated: Type.Optional(Type.Boolean()),
   requirement: RequirementSchema,
 });
+export type Latest = Static<typeof LatestSchema>;
 
 export const DeviceSchema = Type.Object({
   id: IdSchema,
@@ -158,67 +171,14 @@ export const StatedSchema = Type.Object({
 export type Stated = Static<typeof StatedSchema>;
 export const StatedListSchema = Type.Object({ stated: Type.Array(StatedSchema) });
 
-/** Metrics that history answers, with the unit of their values. */
-export const METRICS = {
-  latencyMs: 'ms',
-  accuracy: '',
-  inferences: '',
-  misses: '',
-  missShare: '',
-  level: '',
-  share: '',
-  switches: '',
-  sheds: '',
-  skipped: '',
-  unreadable: '',
-  failed: '',
-  slowdown: '',
-  price: '',
-  windows: '',
-} as const;
-export type Metric = keyof typeof METRICS;
-
-export const TelemetryQuerySchema = Type.Object(
-  {
-    ...TargetQuerySchema.properties,
-    metric: Type.Enum(Object.keys(METRICS) as Metric[]),
-    /** Milliseconds since the epoch. */
-    since: Type.Number({ minimum: 0 }),
-    until: Type.Optional(Type.Number({ minimum: 0 })),
-    /** Length of a bucket; one bucket over all when it is not given. */
-    bucketMs: Type.Optional(Type.Integer({ minimum: 100 })),
-    /** count, sum, mean, min, max, rate (per second), or a percentile such as p50 or p99.9. */
-    aggregate: Type.Optional(
-      Type.String({ pattern: '^(count|sum|mean|min|max|rate|p\\d{1,2}(\\.\\d{1,3})?|p100)$' }),
-    ),
-    by: Type.Optional(Type.Enum(['device', 'level'])),
-  },
-  { additionalProperties: false },
-);
-export type TelemetryQuery = Static<typeof TelemetryQuerySchema>;
-
-export const TelemetryAnswerSchema = Type.Object({
-  metric: Type.String(),
-  unit: Type.String(),
-  aggregate: Type.String(),
-  since: Type.Number(),
-  until: Type.Number(),
-  bucketMs: Type.Number(),
-  /** One per value of `by`; one with an empty key without it. */
-  series: Type.Array(
-    Type.Object({
-      key: Type.String(),
-      /** A bucket without windows has no point: a gap is not a zero. */
-      points: Type.Array(Type.Object({ ts: Type.Number(), value: Type.Number(), count: Count })),
-    }),
-  ),
-});
-export type TelemetryAnswer = Static<typeof TelemetryAnswerSchema>;
+// What is asked of the history of telemetry, and its answers: history-schemas.ts.
 
 export const EventQuerySchema = Type.Object(
   {
     ...TargetQuerySchema.properties,
     kind: Type.Optional(Type.Enum([...EVENT_KINDS, 'alarm'])),
+    /** Only events in whose text this stands, whatever the case. */
+    contains: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
     since: Type.Optional(Type.Number({ minimum: 0 })),
     until: Type.Optional(Type.Number({ minimum: 0 })),
     limit: Type.Integer({ minimum: 1, maximum: 10_000, default: 100 }),
@@ -229,6 +189,8 @@ export const EventQuerySchema = Type.Object(
 export const EventRowSchema = Type.Object({
   device: IdSchema,
   ts: Type.Number(),
+  /** The controller dated it, because the device did not know the time. */
+  redated: Type.Optional(Type.Boolean()),
   kind: Type.String(),
   body: Type.Union([
     EventSchema,

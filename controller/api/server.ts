@@ -6,6 +6,7 @@ import { AppError, isSystemError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { ApiContext, Server } from './context.ts';
 import { refusalOf, sendRefusal } from './errors.ts';
+import { addAlertRoutes } from './routes/alerts.ts';
 import { addDeviceRoutes } from './routes/devices.ts';
 import { addGroupRoutes } from './routes/groups.ts';
 import { addHistoryRoutes } from './routes/history.ts';
@@ -29,6 +30,12 @@ export interface ApiOptions {
   readonly version: string;
   readonly tokenSha256: string;
   readonly log: Logger;
+  /** Told of every answer; `route` is the pattern of the address, not what was asked for. */
+  readonly onAnswer?: (answer: {
+    readonly method: string;
+    readonly route: string;
+    readonly status: number;
+  }) => void;
 }
 
 export interface ApiServer extends AsyncDisposable {
@@ -74,11 +81,15 @@ async function createServer(options: ApiOptions, context: ApiContext): Promise<S
   await server.register(rateLimit, { max: REQUESTS_PER_SECOND, timeWindow: 1_000 });
   await server.register(swagger, { openapi: openApiOf(version) });
   requireToken(server, tokenSha256);
+  server.addHook('onResponse', async ({ method, routeOptions }, { statusCode }) => {
+    options.onAnswer?.({ method, route: routeOptions.url ?? '', status: statusCode });
+  });
   addStatusRoutes(server, context);
   addDeviceRoutes(server, context);
   addGroupRoutes(server, context);
   addStatedRoutes(server, context);
   addHistoryRoutes(server, context);
+  addAlertRoutes(server, context);
   server.get('/openapi.json', { schema: { tags: ['status'], summary: 'This document', security: [] } }, () =>
     server.swagger(),
   );

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { AppError } from '../../shared/errors.ts';
 import { sha256, writeAtomic } from '../../shared/files.ts';
-import type { MetaStore } from '../history/meta-store.ts';
+import type { MetaStore } from '../store/meta-store.ts';
 
 const TOKEN_BYTES = 32;
 

@@ -1,10 +1,9 @@
 import type { Static } from 'typebox';
-import { AppError } from '../../shared/errors.ts';
+import { AppError, invariant } from '../../shared/errors.ts';
 import { formatSelector, matches, parseSelector } from '../../shared/selector.ts';
-import type { StoredDevice } from '../history/device-store.ts';
-import { summaryOf } from '../history/latest.ts';
 import type { FleetGroup } from '../registry/groups.ts';
-import { isMember, membershipsOf } from '../registry/membership.ts';
+import { membershipsOf, membersOf } from '../registry/membership.ts';
+import type { StoredDevice } from '../store/device-store.ts';
 import type { ApiContext } from './context.ts';
 import type { Device, DeviceDetail, Group, TargetQuerySchema } from './schemas.ts';
 
@@ -31,35 +30,44 @@ export function idsOf(target: Target, context: ApiContext): string[] | undefined
   return devicesOf(target, context)?.map(({ id }) => id);
 }
 
-function membersOf(group: FleetGroup, devices: Iterable<StoredDevice>): StoredDevice[] {
-  return [...devices].filter((device) => isMember(device, group));
+/** What is listed of devices, with the newest window of each: one question to the history for all of them. */
+export async function deviceViews(
+  devices: readonly StoredDevice[],
+  { groups, history }: ApiContext,
+): Promise<Device[]> {
+  const latest = await history.latest(devices.map(({ id }) => id));
+  const named = groups.named();
+  return devices.map((device) => {
+    const { id, firstSeenTs, lastSeenTs, presence, labels } = device;
+    // A device may be called `constructor`.
+    const newest = Object.hasOwn(latest, id) ? latest[id] : undefined;
+    return {
+      id,
+      online: presence?.online === true,
+      firstSeenTs,
+      lastSeenTs,
+      labels: { ...labels },
+      groups: membershipsOf(device, named).map(({ name }) => name),
+      ...(newest === undefined ? {} : { latest: newest }),
+    };
+  });
 }
 
-export function deviceView(device: StoredDevice, { groups, history }: ApiContext): Device {
-  const { id, firstSeenTs, lastSeenTs, presence, labels } = device;
-  const latest = history.windows.latest(id);
-  return {
-    id,
-    online: presence?.online === true,
-    firstSeenTs,
-    lastSeenTs,
-    labels: { ...labels },
-    groups: membershipsOf(device, groups.named()).map(({ name }) => name),
-    ...(latest === undefined ? {} : { latest: summaryOf(latest) }),
-  };
-}
-
-export function deviceDetailView(device: StoredDevice, context: ApiContext): DeviceDetail {
+/** All that is known of one device. */
+export async function deviceDetailView(device: StoredDevice, context: ApiContext): Promise<DeviceDetail> {
+  const [view] = await deviceViews([device], context);
+  invariant(view !== undefined, 'one device in, one view out');
   const desired = context.desired.ofDevice(device.id);
   const reported = context.devices.reported(device.id);
   return {
-    ...deviceView(device, context),
+    ...view,
     identityConflict: context.devices.isContested(device.id),
     ...(desired === undefined ? {} : { desired }),
     ...(reported === undefined ? {} : { reported }),
   };
 }
 
+/** A group with the devices that are in it now. */
 export function groupView(group: FleetGroup, { devices }: ApiContext): Group {
   const { name, priority, selector } = group;
   return {

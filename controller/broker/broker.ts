@@ -4,6 +4,7 @@ import { AppError, isSystemError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { MAX_MESSAGE_BYTES } from '../../shared/protocol/topics.ts';
 import { gateSocket } from './gate.ts';
+import { createTurns } from './turns.ts';
 
 export interface BrokerOptions {
   readonly host: string;
@@ -26,6 +27,12 @@ export interface Broker extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   readonly counters: Readonly<BrokerCounters>;
+  /**
+   * Hands what is published on these topics to a function of this process, without the way through a socket:
+   * for messages that come by the thousand. What is retained already is not handed over.
+   * @param onMessage must not throw; what it gets is only its own until it returns
+   */
+  listen(filters: readonly string[], onMessage: (topic: string, payload: Uint8Array) => void): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -39,6 +46,8 @@ const LIMITS = {
   unsentBytes: 1024 * 1024,
   /** A reader that takes nothing for this long is disconnected. */
   drainMs: 5_000,
+  /** Bytes that are read from all connections before whatever else the thread has to do: a few milliseconds. */
+  turnBytes: 64 * 1024,
   /** Packets that one connection may have sent before it was accepted. */
   earlyPackets: 42,
 } as const;
@@ -59,13 +68,14 @@ export async function startBroker({ host, port, log }: BrokerOptions): Promise<B
     refusedConnections: 0,
   };
   const aedes = await createAedes(counters, log);
+  const turns = createTurns(LIMITS.turnBytes);
   const server = createServer({ noDelay: true }, (socket) => {
     const onOversized = () => {
       counters.endedConnections += 1;
       log.warn({ address: socket.remoteAddress }, 'an MQTT packet beyond all measure was announced');
     };
     const { packetBytes: maxPacketBytes, unsentBytes: maxUnsentBytes } = LIMITS;
-    aedes.handle(gateSocket(socket, { maxPacketBytes, maxUnsentBytes, onOversized }));
+    aedes.handle(gateSocket(socket, { maxPacketBytes, maxUnsentBytes, onOversized, turns }));
   });
   server.maxConnections = LIMITS.connections;
   server.on('drop', () => {
@@ -80,8 +90,19 @@ export async function startBroker({ host, port, log }: BrokerOptions): Promise<B
     await closeAedes(aedes);
     await closed;
   };
+  const listenIn: Broker['listen'] = async (filters, onMessage) => {
+    const deliver = ({ topic, payload }: PublishPacket, done: () => void) => {
+      // Packets that were made in this process may hold text; those from sockets are bytes.
+      onMessage(topic, typeof payload === 'string' ? Buffer.from(payload) : payload);
+      done();
+    };
+    const added = (filter: string) =>
+      new Promise<void>((resolve) => aedes.subscribe(filter, deliver, resolve));
+    await Promise.all(filters.map(added));
+  };
   const name = host.includes(':') ? `[${host}]` : host;
-  return { url: `mqtt://${name}:${bound}`, port: bound, counters, close, [Symbol.asyncDispose]: close };
+  const url = `mqtt://${name}:${bound}`;
+  return { url, port: bound, counters, listen: listenIn, close, [Symbol.asyncDispose]: close };
 }
 
 async function createAedes(counters: BrokerCounters, log: Logger): Promise<Aedes> {

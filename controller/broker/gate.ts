@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { FRAME_SCAN_START, scanFrames } from './frames.ts';
+import type { Turns } from './turns.ts';
 
 export interface GateOptions {
   /** A packet that announces more than this ends its connection before a byte of it is kept. */
@@ -8,6 +9,8 @@ export interface GateOptions {
   /** Bytes that may wait for a slow reader before the broker counts it as stuck. */
   readonly maxUnsentBytes: number;
   readonly onOversized: () => void;
+  /** When what came is read: a hundred senders at once must not hold up everything else. */
+  readonly turns: Turns;
 }
 
 /**
@@ -32,7 +35,8 @@ export function gateSocket(socket: Socket, options: GateOptions): Duplex {
       done(error);
     },
   });
-  socket.on('data', (chunk: Buffer) => {
+  const take = (chunk: Buffer): void => {
+    if (gate.destroyed) return;
     const next = scanFrames(scan, chunk, options.maxPacketBytes);
     if (next === undefined) {
       options.onOversized();
@@ -40,7 +44,11 @@ export function gateSocket(socket: Socket, options: GateOptions): Duplex {
       return;
     }
     scan = next;
-    if (!gate.push(chunk)) socket.pause();
+    if (gate.push(chunk)) socket.resume();
+  };
+  socket.on('data', (chunk: Buffer) => {
+    socket.pause();
+    options.turns.add(chunk.length, () => take(chunk));
   });
   socket.on('end', () => gate.push(null));
   socket.on('error', (error) => gate.destroy(error));

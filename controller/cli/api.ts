@@ -8,9 +8,6 @@ import type {
   Device,
   DeviceDetail,
   DeviceListSchema,
-  EventListSchema,
-  EventQuerySchema,
-  EventRow,
   Group,
   GroupListSchema,
   GroupPutSchema,
@@ -19,10 +16,10 @@ import type {
   SettingsPatchSchema,
   Stated,
   StatedListSchema,
-  TelemetryAnswer,
-  TelemetryQuery,
 } from '../api/schemas.ts';
-import type { Client } from './client.ts';
+import { type Client, type Credentials, createClient } from './client.ts';
+import { type HistoryApi, historyCalls } from './history-api.ts';
+import { createStreams } from './stream.ts';
 import type { Target } from './values.ts';
 
 /** A change of what a scope states: fields that are given are set, ones that are named are cleared. */
@@ -35,7 +32,7 @@ export interface StatedChange<Fields, Name extends string> {
 type CommandRequest = Static<typeof CommandRequestSchema>;
 
 /** The controller's API as the commands call it. */
-export interface Api {
+export interface Api extends HistoryApi {
   state(): Promise<ControllerState>;
   devices(target: Target): Promise<Device[]>;
   device(id: string): Promise<DeviceDetail>;
@@ -49,16 +46,20 @@ export interface Api {
   changeBudget(change: StatedChange<Requirement, keyof Requirement>): Promise<Stated>;
   settings(): Promise<Stated[]>;
   changeSettings(change: StatedChange<Settings, keyof Settings>): Promise<Stated>;
-  telemetry(query: TelemetryQuery): Promise<TelemetryAnswer>;
-  events(query: Static<typeof EventQuerySchema>): Promise<EventRow[]>;
 }
 
 /** The answer to a command arrives later than the device's time is over by what the network takes. */
 const COMMAND_MARGIN_MS = 5_000;
 
-/** Every path of the API that the commands use, in one place. */
-export function createApi(client: Client): Api {
-  return { ...deviceCalls(client), ...groupCalls(client), ...stateCalls(client), ...historyCalls(client) };
+/** The API of a controller. Nothing is connected before the first call. */
+export function createApi(credentials: Credentials): Api {
+  const client = createClient(credentials);
+  return {
+    ...deviceCalls(client),
+    ...groupCalls(client),
+    ...stateCalls(client),
+    ...historyCalls(client, createStreams(credentials)),
+  };
 }
 
 function deviceCalls(client: Client): Pick<Api, 'devices' | 'device' | 'label' | 'command'> {
@@ -110,19 +111,5 @@ function stateCalls(
     settings: () => stated('/v1/settings'),
     changeSettings: (body: Static<typeof SettingsPatchSchema>) =>
       client({ method: 'PATCH', path: '/v1/settings', body }),
-  };
-}
-
-function historyCalls(client: Client): Pick<Api, 'telemetry' | 'events'> {
-  return {
-    telemetry: (query) => client({ method: 'GET', path: '/v1/telemetry/query', query }),
-    events: async (query) => {
-      const answer = await client<Static<typeof EventListSchema>>({
-        method: 'GET',
-        path: '/v1/events',
-        query,
-      });
-      return answer.events;
-    },
   };
 }

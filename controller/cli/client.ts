@@ -54,7 +54,8 @@ async function send(credentials: Credentials, request: ApiRequest): Promise<Resp
   }
 }
 
-function urlOf(base: string, { path, query = {} }: ApiRequest): string {
+/** The address of a request. */
+export function urlOf(base: string, { path, query = {} }: Pick<ApiRequest, 'path' | 'query'>): string {
   const given = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) {
     if (value !== undefined) given.set(key, String(value));
@@ -62,21 +63,25 @@ function urlOf(base: string, { path, query = {} }: ApiRequest): string {
   return given.size === 0 ? `${base}${path}` : `${base}${path}?${given}`;
 }
 
-function lost(url: string, timeoutMs: number, error: unknown): AppError {
-  if (error instanceof Error && error.name === 'TimeoutError') {
-    return new AppError('timeout', `the controller at ${url} did not answer within ${timeoutMs / 1_000} s`);
-  }
+/** What a request that got no answer is told as. */
+export function lost(url: string, timeoutMs: number, error: unknown): AppError {
+  if (error instanceof Error && error.name === 'TimeoutError') return tooLate(url, timeoutMs);
   const why =
-    error instanceof Error && error.cause instanceof Error ? reasonOf(error.cause) : describeError(error);
+    error instanceof Error && error.cause instanceof Error ? reasonOf(error.cause) : reasonOf(error);
   return new AppError(
     'unreachable',
     `cannot reach the controller at ${url}: ${why}; check that it runs there, or name another with 'ofa-fleet login URL' or OFA_FLEET_URL`,
   );
 }
 
+/** What an answer that does not come in time is told as. */
+export function tooLate(url: string, timeoutMs: number): AppError {
+  return new AppError('timeout', `the controller at ${url} did not answer within ${timeoutMs / 1_000} s`);
+}
+
 /** Node joins the failures of several addresses in one error without a message of its own. */
-function reasonOf(cause: Error): string {
-  if (cause.message !== '') return describeError(cause);
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error) || cause.message !== '') return describeError(cause);
   return 'code' in cause ? String(cause.code) : cause.name;
 }
 
@@ -84,18 +89,24 @@ async function readBody(url: string, response: Response, timeoutMs: number): Pro
   const text = await response.text().catch((error: unknown) => {
     throw lost(url, timeoutMs, error);
   });
+  return parseBody(url, text, response.ok);
+}
+
+/** What an answer holds: undefined where it is empty, or a refusal in words that are not the API's. */
+export function parseBody(url: string, text: string, ok: boolean): unknown {
   if (text === '') return undefined;
   try {
     return JSON.parse(text);
   } catch (cause) {
-    if (!response.ok) return undefined;
+    if (!ok) return undefined;
     throw new AppError('unreachable', `what answers at ${url} is not the controller's API; check the URL`, {
       cause,
     });
   }
 }
 
-function refusal(url: string, status: number, body: unknown): AppError {
+/** What an answer that says no is told as. */
+export function refusal(url: string, status: number, body: unknown): AppError {
   if (status === 401 || status === 403) {
     return new AppError(
       'unauthorized',

@@ -1,8 +1,9 @@
+import type { Writable } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { createTerminal, type Terminal } from '../../shared/cli/terminal.ts';
 import { type Clock, systemClock } from '../../shared/clock.ts';
+import { stopSignal } from '../../shared/program.ts';
 import { type Api, createApi } from './api.ts';
-import { createClient } from './client.ts';
 import { findCredentials } from './credentials.ts';
 import { askHidden } from './hidden-input.ts';
 
@@ -10,6 +11,10 @@ import { askHidden } from './hidden-input.ts';
 export interface Cli extends Terminal {
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
+  /** Data that comes bit by bit: what is written waits until it is read. */
+  readonly stdout: Writable;
+  /** Resolves when the user wants no more. */
+  readonly stopped: () => Promise<unknown>;
   /** A secret from standard input; a person is asked for it and does not see it. */
   readonly readSecret: (prompt: string) => Promise<string>;
   /** The controller that we are logged in to. */
@@ -22,7 +27,9 @@ export function createCli(env: NodeJS.ProcessEnv): Cli {
     ...createTerminal(env),
     env,
     clock: systemClock,
+    stdout: process.stdout,
+    stopped: stopSignal,
     readSecret: (prompt) => (process.stdin.isTTY ? askHidden(prompt) : readAll(process.stdin)),
-    connect: async () => createApi(createClient(await findCredentials(env))),
+    connect: async () => createApi(await findCredentials(env)),
   };
 }

@@ -9,7 +9,7 @@ import type { EventRow } from '../api/schemas.ts';
 import type { Api } from './api.ts';
 import { ask, type Request } from './ask.ts';
 import type { Cli } from './context.ts';
-import { describeEvent } from './events.ts';
+import { describeEvent } from './event-text.ts';
 import { addExamples } from './options.ts';
 import { parseId } from './values.ts';
 

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { AppError } from '../../shared/errors.ts';
 import { createApi } from './api.ts';
-import { createClient } from './client.ts';
 import type { Cli } from './context.ts';
 import { parseUrl, removeLogin, saveLogin } from './credentials.ts';
 import { addExamples } from './options.ts';
@@ -43,7 +42,7 @@ async function logIn(cli: Cli, url: string): Promise<void> {
   if (token.length > TOKEN_CHARACTERS || !/^[\x21-\x7e]+$/.test(token)) {
     throw new AppError('usage', 'what came on standard input is not a token');
   }
-  const { fleet, version } = await createApi(createClient({ url, token })).state();
+  const { fleet, version } = await createApi({ url, token }).state();
   const path = await saveLogin(cli.env, { url, token });
   cli.note(`logged in to ${url} (fleet ${fleet}, version ${version}); kept in ${path}`);
 }

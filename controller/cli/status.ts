@@ -57,7 +57,8 @@ function propertiesOf(state: ControllerState, now: number): Property[] {
   ];
 }
 
-function formatBytes(bytes: number): string {
+/** A size for people, three digits. */
+export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
   const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
   return `${Number((bytes / 1_000 ** step).toPrecision(3))} ${units[step]}`;

@@ -6,16 +6,16 @@ import type { Requirement, Settings } from '../../shared/protocol/requirement.ts
 import { topicOf } from '../../shared/protocol/topics.ts';
 import { formatSelector } from '../../shared/selector.ts';
 import type { Scope, Stated } from '../api/schemas.ts';
-import type { StoredDesired } from '../history/desired-store.ts';
-import type { History } from '../history/history.ts';
 import type { RetainedMessage } from '../link/retainer.ts';
 import type { Devices } from '../registry/devices.ts';
 import { type Groups, selectorGroupName } from '../registry/groups.ts';
 import { isMember, membershipsOf } from '../registry/membership.ts';
+import type { StoredDesired } from '../store/desired-store.ts';
+import type { FleetStore } from '../store/fleet-store.ts';
 import { type FieldsPatch, patchFields, sameFields } from './stated.ts';
 
 export interface DesiredDeps {
-  readonly history: Pick<History, 'desired' | 'meta' | 'transaction'>;
+  readonly store: Pick<FleetStore, 'desired' | 'meta' | 'transaction'>;
   readonly devices: Pick<Devices, 'all' | 'get' | 'require'>;
   readonly groups: Groups;
   readonly fleet: string;
@@ -54,7 +54,7 @@ class DesiredDocuments implements DesiredState {
 
   constructor(deps: DesiredDeps) {
     this.#deps = deps;
-    for (const document of deps.history.desired.all()) this.#known.set(keyOf(document), document);
+    for (const document of deps.store.desired.all()) this.#known.set(keyOf(document), document);
   }
 
   messages(): Iterable<RetainedMessage> {
@@ -99,7 +99,7 @@ class DesiredDocuments implements DesiredState {
     const place: Place = { kind: 'group', name };
     if (!this.#known.has(keyOf(place))) return;
     this.#save([{ ...NOTHING, ...place }]);
-    this.#deps.history.desired.remove('group', name);
+    this.#deps.store.desired.remove('group', name);
     this.#known.delete(keyOf(place));
   }
 
@@ -131,11 +131,11 @@ class DesiredDocuments implements DesiredState {
 
   /** Stores documents under one new version, then publishes them. */
   #save(contents: readonly (Place & Content)[]): StoredDesired[] {
-    const { history, fleet, publish } = this.#deps;
-    const documents = history.transaction(() => {
+    const { store, fleet, publish } = this.#deps;
+    const documents = store.transaction(() => {
       const version = nextVersion(this.#deps);
       const next = contents.map((content) => ({ ...content, version }));
-      for (const document of next) history.desired.save(document);
+      for (const document of next) store.desired.save(document);
       return next;
     });
     for (const document of documents) {
@@ -155,9 +155,9 @@ function statesNothing({ requirement, settings }: Content): boolean {
 }
 
 /** One counter for all documents: a document that is made anew can never fall behind what devices have seen. */
-function nextVersion({ history, epoch }: DesiredDeps): Version {
-  const n = Number(history.meta.get('n') ?? '0') + 1;
-  history.meta.set('n', String(n));
+function nextVersion({ store, epoch }: DesiredDeps): Version {
+  const n = Number(store.meta.get('n') ?? '0') + 1;
+  store.meta.set('n', String(n));
   return { epoch, n };
 }
 

@@ -1,8 +1,9 @@
+import { HISTORY_SCHEMA } from './schema.ts';
+
 /**
- * Schema of `history.db`, one step per version; a step that has been released is never changed.
- *
- * `windows.id` exists only so that a window's operating points need not repeat its key: what makes a
- * repeated record harmless is the unique key (device, boot_id, seq).
+ * Steps of the schema of `history.db`, one per version; a step that has been released is never changed.
+ * Step 3 sets the rows of the versions before aside in `old_*` tables; `convertOldRows` moves them over. What
+ * is not telemetry was taken over by `fleet.db` before.
  */
 export const MIGRATIONS: readonly string[] = [
   `
@@ -89,5 +90,19 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE windows ADD COLUMN sheds INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE windows ADD COLUMN price REAL;
+  `,
+  `
+  DROP TABLE devices;
+  DROP TABLE groups;
+  DROP TABLE desired;
+  DROP TABLE meta;
+  DROP INDEX windows_by_ts;
+  DROP INDEX windows_by_device_ts;
+  DROP INDEX events_by_ts;
+  DROP INDEX events_by_device_ts;
+  ALTER TABLE windows RENAME TO old_windows;
+  ALTER TABLE window_points RENAME TO old_window_points;
+  ALTER TABLE events RENAME TO old_events;
+  ${HISTORY_SCHEMA}
   `,
 ];

@@ -12,6 +12,8 @@ export interface LinkOptions {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly fleet: string;
+  /** Whether telemetry and events come another way: the embedded broker hands them over itself. */
+  readonly withoutRecords?: boolean;
 }
 
 export interface LinkDeps {
@@ -111,7 +113,10 @@ class BrokerLink implements Link {
     const status = (state: 'online' | 'offline') =>
       encodeMessage('controllerStatus', { state, session, ts: clock.now() });
     await using connection = await this.#connect({ topic, payload: status('offline') });
-    await connection.subscribe(filtersOf(options.fleet));
+    await connection.subscribe([
+      ...filtersOf(options.fleet, STATE_KINDS),
+      ...(options.withoutRecords === true ? [] : recordFilters(options.fleet)),
+    ]);
     for (const message of retainedSet()) this.#retainer.offer(message);
     await this.#retainer.drain(connection);
     await connection.publish(topic, status('online'), { retain: true });
@@ -142,9 +147,15 @@ class BrokerLink implements Link {
   }
 }
 
-function filtersOf(fleet: string): string[] {
-  const any = { fleet, device: '+', id: '+' };
-  return (['telemetry', 'event', 'status', 'reported', 'commandResult'] as const).map((kind) =>
-    topicOf(kind, any),
-  );
+type FromAgents = 'telemetry' | 'event' | 'status' | 'reported' | 'commandResult';
+
+const STATE_KINDS: readonly FromAgents[] = ['status', 'reported', 'commandResult'];
+
+function filtersOf(fleet: string, kinds: readonly FromAgents[]): string[] {
+  return kinds.map((kind) => topicOf(kind, { fleet, device: '+', id: '+' }));
+}
+
+/** The topics of telemetry and events of a fleet. */
+export function recordFilters(fleet: string): string[] {
+  return filtersOf(fleet, ['telemetry', 'event']);
 }

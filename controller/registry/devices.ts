@@ -2,7 +2,8 @@ import { AppError } from '../../shared/errors.ts';
 import type { Reported } from '../../shared/protocol/reported.ts';
 import type { DeviceStatus } from '../../shared/protocol/status.ts';
 import { isLabel, type Labels } from '../../shared/selector.ts';
-import type { StoredDevice } from '../history/device-store.ts';
+import type { StoredDevice } from '../store/device-store.ts';
+import type { Alarms } from './alarms.ts';
 import { createDeviceWriter, type DeviceWriter, type DeviceWriterDeps } from './device-writer.ts';
 import { applyStatus, isContested } from './presence.ts';
 
@@ -10,7 +11,11 @@ import { applyStatus, isContested } from './presence.ts';
 const MAX_DEVICES = 100_000;
 const MAX_LABELS = 64;
 
-export type DevicesDeps = Omit<DeviceWriterDeps, 'get'>;
+const CONFLICT = 'two programs announce themselves in turn under this id; give one of them another';
+
+export interface DevicesDeps extends Omit<DeviceWriterDeps, 'get'> {
+  readonly alarms: Pick<Alarms, 'raise'>;
+}
 
 /** What is known of every device. Reads come from memory; what a device sends is written in batches. */
 export interface Devices extends AsyncDisposable {
@@ -24,7 +29,10 @@ export interface Devices extends AsyncDisposable {
   reported(id: string): Reported | undefined;
   /** Whether there is room for the device. */
   admit(id: string): boolean;
-  /** Notes that records of these devices are in the history, and so are they themselves. */
+  /**
+   * Notes that records of these devices are in the history. Those that are new are stored when it returns:
+   * a device whose records are acknowledged is known after a crash too.
+   */
   seen(ids: Iterable<string>, ts: number): void;
   takeStatus(id: string, status: DeviceStatus): void;
   takeReported(id: string, reported: Reported): void;
@@ -48,7 +56,7 @@ class DeviceRegistry implements Devices {
 
   constructor(deps: DevicesDeps) {
     this.#deps = deps;
-    for (const device of deps.history.devices.all()) this.#known.set(device.id, device);
+    for (const device of deps.store.devices.all()) this.#known.set(device.id, device);
     this.#writer = createDeviceWriter({ ...deps, get: (id) => this.#known.get(id) });
   }
 
@@ -80,7 +88,7 @@ class DeviceRegistry implements Devices {
   }
 
   reported(id: string): Reported | undefined {
-    return this.#writer.reported(id) ?? this.#deps.history.devices.reported(id);
+    return this.#writer.reported(id) ?? this.#deps.store.devices.reported(id);
   }
 
   admit(id: string): boolean {
@@ -88,7 +96,15 @@ class DeviceRegistry implements Devices {
   }
 
   seen(ids: Iterable<string>, ts: number): void {
-    for (const id of ids) this.#touch(id, ts);
+    const { store } = this.#deps;
+    const all = [...ids];
+    const added = all.filter((id) => !this.#known.has(id));
+    if (added.length > 0) {
+      store.transaction(() => {
+        for (const id of added) store.devices.seen(id, ts);
+      });
+    }
+    for (const id of all) this.#touch(id, ts);
   }
 
   takeStatus(id: string, status: DeviceStatus): void {
@@ -96,9 +112,11 @@ class DeviceRegistry implements Devices {
     const device = this.#touch(id, now);
     const { presence, conflictBegins } = applyStatus(device.presence, status, now);
     this.#known.set(id, { ...device, presence });
-    this.#writer.change(id, { presence, conflict: conflictBegins });
+    this.#writer.change(id, { presence });
     if (!conflictBegins) return;
-    this.#deps.log.error({ device: id }, 'two programs use the identity of this device in turn');
+    const { alarms, log } = this.#deps;
+    log.error({ device: id }, 'two programs use the identity of this device in turn');
+    alarms.raise({ device: id, ts: now, what: 'identity conflict', reason: CONFLICT });
   }
 
   takeReported(id: string, reported: Reported): void {
@@ -107,12 +125,12 @@ class DeviceRegistry implements Devices {
   }
 
   patchLabels(id: string, patch: LabelsPatch): StoredDevice {
-    const { history } = this.#deps;
+    const { store } = this.#deps;
     const device = this.require(id);
     const changed = { ...device, labels: patchedLabels(device.labels, patch) };
-    history.transaction(() => {
-      history.devices.seen(id, device.lastSeenTs);
-      history.devices.saveLabels(id, changed.labels);
+    store.transaction(() => {
+      store.devices.seen(id, device.lastSeenTs);
+      store.devices.saveLabels(id, changed.labels);
     });
     this.#known.set(id, changed);
     return changed;
@@ -130,6 +148,7 @@ class DeviceRegistry implements Devices {
     };
     this.#known.set(id, device);
     if (old === undefined) this.#writer.add(id);
+    else this.#writer.touch(id);
     return device;
   }
 }

@@ -1,7 +1,7 @@
 import { AppError } from '../../shared/errors.ts';
 import { sha256 } from '../../shared/files.ts';
 import { formatSelector, parseSelector } from '../../shared/selector.ts';
-import type { GroupStore, StoredGroup } from '../history/group-store.ts';
+import type { GroupStore, StoredGroup } from '../store/group-store.ts';
 import type { GroupRule } from './membership.ts';
 
 /** A group with its selector parsed. */

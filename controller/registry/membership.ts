@@ -17,6 +17,14 @@ export function isMember(device: { id: string; labels: Labels }, group: GroupRul
   return group.selector === undefined ? group.members.has(device.id) : matches(group.selector, device.labels);
 }
 
+/** Those of the devices that are in a group now. */
+export function membersOf<D extends { id: string; labels: Labels }>(
+  group: GroupRule,
+  devices: Iterable<D>,
+): D[] {
+  return [...devices].filter((device) => isMember(device, group));
+}
+
 /** The groups that a device is in, in the order in which they are asked: higher priority first, then by name. */
 export function membershipsOf(
   device: { id: string; labels: Labels },

@@ -1,5 +1,5 @@
 import type { DeviceStatus } from '../../shared/protocol/status.ts';
-import type { Presence } from '../history/device-store.ts';
+import type { Presence } from '../store/device-store.ts';
 
 /** Boots that are remembered to tell a restart from a second program. */
 const MAX_BOOTS = 8;

@@ -1,4 +1,5 @@
 import { isShown, PlotGrid, type Point, type Scale, scaleOf } from './plot.ts';
+import { drawSeries, legendLines, type SeriesPanel, seriesRange } from './series.ts';
 
 /** Values over time that are drawn as dots, with a limit that they are held against. */
 export interface DotPanel {
@@ -27,13 +28,23 @@ export interface Mark {
   readonly name?: string;
 }
 
+export type Panel = DotPanel | StepPanel | SeriesPanel;
+
+/** A place on the time axis with what stands under it. */
+export interface Tick {
+  readonly x: number;
+  readonly text: string;
+}
+
 export interface Chart {
   /** One under the other, on the same axis. */
-  readonly panels: readonly (DotPanel | StepPanel)[];
+  readonly panels: readonly Panel[];
   readonly marks: readonly Mark[];
   /** Ends of the time axis, milliseconds. */
   readonly fromMs: number;
   readonly toMs: number;
+  /** Where ticks are on an axis of so many characters, in their order; without it seconds since its begin. */
+  readonly ticks?: (columns: number) => readonly Tick[];
 }
 
 export interface ChartLook {
@@ -72,7 +83,7 @@ export function drawChart(chart: Chart, { width, color }: ChartLook): string[] {
     ...first,
     ...(ticks.length === 0 ? [] : [tickLine(ticks, frame)]),
     ...others.flat(),
-    ...axisLines(frame),
+    ...axisLines(frame, chart.ticks?.(plotColumns) ?? secondTicks(xScale)),
   ];
 }
 
@@ -95,19 +106,37 @@ interface PanelScale {
   readonly ticks: readonly { readonly row: number; readonly text: string }[];
 }
 
-function panelScale(panel: DotPanel | StepPanel): PanelScale {
-  return panel.kind === 'dots' ? dotScale(panel) : stepScale(panel);
+function panelScale(panel: Panel): PanelScale {
+  switch (panel.kind) {
+    case 'dots':
+      return dotScale(panel);
+    case 'steps':
+      return stepScale(panel);
+    case 'series':
+      return linearScale(seriesRange(panel.series), rowsOf(panel.rows));
+  }
+}
+
+function rowsOf(asked: number): number {
+  return Math.min(MAX_ROWS, Math.max(2, Math.floor(Number.isFinite(asked) ? asked : 2)));
 }
 
 function dotScale({ points, limit, rows: asked, top }: DotPanel): PanelScale {
-  const rows = Math.min(MAX_ROWS, Math.max(2, Math.floor(Number.isFinite(asked) ? asked : 2)));
   const highest = extent([...points, ...limit])?.max ?? 1;
   const wanted = top !== undefined && Number.isFinite(top) ? top : highest;
-  const max = wanted > 0 ? wanted : 1;
+  return linearScale({ min: 0, max: wanted > 0 ? wanted : 1 }, rowsOf(asked));
+}
+
+function linearScale({ min, max }: { readonly min: number; readonly max: number }, rows: number): PanelScale {
   const middle = Math.floor((rows - 1) / 2);
-  const valueAt = (row: number): number => max * (1 - (row + 0.5) / rows);
-  const ticks = [...new Set([0, middle, rows - 1])].map((row) => ({ row, text: shortNumber(valueAt(row)) }));
-  return { rows, min: 0, max, ticks };
+  const valueAt = (row: number): number => min + (max - min) * (1 - (row + 0.5) / rows);
+  // More digits where the scale is a small part of its values: two would say the same on each row.
+  const digits = max - min < Math.abs(max) / 2 ? 4 : 2;
+  const ticks = [...new Set([0, middle, rows - 1])].map((row) => ({
+    row,
+    text: shortNumber(valueAt(row), digits),
+  }));
+  return { rows, min, max, ticks };
 }
 
 function stepScale({ points }: StepPanel): PanelScale {
@@ -133,25 +162,42 @@ function extent(points: readonly Point[]): { min: number; max: number } | undefi
   return min <= max ? { min, max } : undefined;
 }
 
-function shortNumber(value: number): string {
-  return String(Number(value.toPrecision(2)));
+function shortNumber(value: number, digits = 2): string {
+  return String(Number(value.toPrecision(digits)));
 }
 
-function panelLines(panel: DotPanel | StepPanel, scale: PanelScale | undefined, frame: Frame): string[] {
+function panelLines(panel: Panel, scale: PanelScale | undefined, frame: Frame): string[] {
   if (scale === undefined) return [];
   const yScale = scaleOf(scale.min, scale.max, scale.rows);
   const grid = new PlotGrid(frame.xScale, yScale);
   for (const column of frame.lines) grid.vertical(column);
-  if (panel.kind === 'dots') {
-    grid.level(panel.limit);
-    grid.dots(panel.points, panel.limit);
-  } else grid.steps(panel.points);
+  drawPanel(grid, panel);
   const texts = new Map(scale.ticks.map(({ row, text }) => [row, text]));
   const rows = grid.rows(frame.color).map((text, row) => {
     const label = (texts.get(row) ?? '').padStart(frame.gutter);
     return joined(`${label}┤`, text, frame);
   });
-  return [cut(`${' '.repeat(frame.gutter)} ${panel.title}`, frame), ...rows];
+  return [cut(`${' '.repeat(frame.gutter)} ${panel.title}`, frame), ...legendOf(panel, frame), ...rows];
+}
+
+function drawPanel(grid: PlotGrid, panel: Panel): void {
+  switch (panel.kind) {
+    case 'dots':
+      grid.level(panel.limit);
+      grid.dots(panel.points, panel.limit);
+      return;
+    case 'steps':
+      grid.steps(panel.points);
+      return;
+    case 'series':
+      drawSeries(grid, panel.series);
+  }
+}
+
+function legendOf(panel: Panel, { columns, gutter, color }: Frame): string[] {
+  const width = columns - gutter - 1;
+  if (panel.kind !== 'series' || width < 1) return [];
+  return legendLines(panel.series, { width, color }).map((line) => `${' '.repeat(gutter)} ${line}`);
 }
 
 /** A line within the width: the plot is already, unless there is no room for it at all. */
@@ -183,22 +229,28 @@ function tickLine(ticks: readonly Mark[], frame: Frame): string {
   return cut(`${' '.repeat(frame.gutter + 1)}${cells.join('')}`, frame);
 }
 
-function axisLines(frame: Frame): string[] {
+function axisLines(frame: Frame, ticks: readonly Tick[]): string[] {
   const { xScale, gutter } = frame;
-  const spanMs = xScale.max - xScale.min;
-  const stepMs = tickStepMs(spanMs, xScale.cells);
   const cells = Array.from({ length: xScale.cells }, () => '─');
   let labels = '';
-  for (let index = 0; index * stepMs <= spanMs; index += 1) {
-    const sinceMs = index * stepMs;
-    const column = xScale.cell(xScale.min + sinceMs);
+  for (const { x, text } of ticks) {
+    if (!isShown(x, xScale)) continue;
+    const column = xScale.cell(x);
     cells[column] = '┬';
-    const text = `${Number((sinceMs / 1_000).toPrecision(3))}s`;
     const start = Math.min(column, Math.max(0, xScale.cells - text.length));
     if (labels === '' || start > labels.length) labels = labels.padEnd(start) + text;
   }
   const blank = ' '.repeat(gutter);
   return [joined(`${blank}└`, cells.join(''), frame), cut(`${blank} ${labels}`, frame)];
+}
+
+function secondTicks({ min, max, cells }: Scale): Tick[] {
+  const spanMs = max - min;
+  const stepMs = tickStepMs(spanMs, cells);
+  return Array.from({ length: Math.floor(spanMs / stepMs) + 1 }, (_, index) => ({
+    x: min + index * stepMs,
+    text: `${Number(((index * stepMs) / 1_000).toPrecision(3))}s`,
+  }));
 }
 
 /** A round time between two ticks, so long that their labels have room. */

@@ -43,10 +43,18 @@ export function isShown(value: number, { min, max }: Scale): boolean {
   return value >= min && value <= max;
 }
 
-/** What a character of the plot stands for, which is also what gives it its colour. */
-export type Ink = 'value' | 'over' | 'limit' | 'mark';
+/** One value from one time to another. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+  readonly y: number;
+}
 
-const COLORS: Readonly<Record<Ink, string>> = { value: '36', over: '31', limit: '33', mark: '2' };
+/** What a character of the plot stands for, which is also what gives it its colour; a number is one of several series. */
+export type Ink = 'value' | 'over' | 'limit' | 'mark' | number;
+
+const COLORS = { value: '36', over: '31', limit: '33', mark: '2' } as const;
+const SERIES_COLORS = ['36', '33', '32', '35', '34', '31', '37', '90'] as const;
 
 interface Cell {
   readonly text: string;
@@ -89,19 +97,47 @@ export class PlotGrid {
     const limitAt = stepFunction(limit);
     for (const { x, y } of points) {
       if (!isShown(x, this.#x) || !Number.isFinite(y) || y < this.#y.min) continue;
-      const dotColumn = this.#x.part(x, 2);
-      const dotRow = this.#y.cells * 4 - 1 - this.#y.part(y, 4);
-      const index = this.#index(Math.floor(dotColumn / 2), Math.floor(dotRow / 4));
-      const bit = DOT_BITS[dotColumn % 2 === 0 ? 0 : 1][dotRow % 4] ?? 0;
-      const bits = (this.#dots.get(index) ?? 0) | bit;
-      const wasOver = this.#dots.has(index) && this.#cells.get(index)?.ink === 'over';
       const isOver = y > (limitAt(x) ?? Number.POSITIVE_INFINITY);
-      this.#dots.set(index, bits);
-      this.#cells.set(index, {
-        text: String.fromCodePoint(BRAILLE + bits),
-        ink: wasOver || isOver ? 'over' : 'value',
-      });
+      this.#dot(this.#x.part(x, 2), this.#y.part(y, 4), isOver ? 'over' : 'value');
     }
+  }
+
+  /**
+   * A line that is level over each span, with a stroke up or down where one begins as the last ends: between
+   * spans that do not touch nothing is drawn.
+   * @param mark what it is drawn with: without one dots, eight to a character
+   */
+  line(spans: readonly Span[], mark: { readonly text: string; readonly ink: Ink } | undefined): void {
+    const [parts, rows] = mark === undefined ? [2, 4] : [1, 1];
+    let last: { readonly to: number; readonly row: number } | undefined;
+    for (const { from, to, y } of spans) {
+      if (!Number.isFinite(y) || !(from <= this.#x.max) || !(to >= this.#x.min)) continue;
+      const row = this.#y.part(y, rows);
+      const first = this.#x.part(from, parts);
+      const past = to >= this.#x.max ? this.#x.cells * parts : Math.max(first + 1, this.#x.part(to, parts));
+      const joined = last !== undefined && from <= last.to ? last.row : row;
+      for (let each = Math.min(row, joined); each <= Math.max(row, joined); each += 1) {
+        this.#draw(first, each, mark);
+      }
+      for (let column = first + 1; column < past; column += 1) this.#draw(column, row, mark);
+      last = { to, row };
+    }
+  }
+
+  #draw(column: number, row: number, mark: Cell | undefined): void {
+    if (mark === undefined) this.#dot(column, row, 'value');
+    else this.#put(column, row, mark);
+  }
+
+  /** `column` and `row` count dots, from the left and from the bottom. */
+  #dot(column: number, row: number, ink: Ink): void {
+    const dotRow = this.#y.cells * 4 - 1 - row;
+    const index = this.#index(Math.floor(column / 2), Math.floor(dotRow / 4));
+    const bit = DOT_BITS[column % 2 === 0 ? 0 : 1][dotRow % 4] ?? 0;
+    const bits = (this.#dots.get(index) ?? 0) | bit;
+    const wasOver = this.#dots.has(index) && this.#cells.get(index)?.ink === 'over';
+    this.#dots.set(index, bits);
+    this.#cells.set(index, { text: String.fromCodePoint(BRAILLE + bits), ink: wasOver ? 'over' : ink });
   }
 
   /** A line of steps: in each column all values that were in force there. */
@@ -173,5 +209,11 @@ function stepFunction(points: readonly Point[]): (x: number) => number | undefin
 
 function inked(cell: Cell | undefined, color: boolean): string {
   if (cell === undefined) return ' ';
-  return color ? `\u001b[${COLORS[cell.ink]}m${cell.text}\u001b[0m` : cell.text;
+  return color ? colored(cell.text, cell.ink) : cell.text;
+}
+
+/** Text in the colour of what it stands for, as escape codes of a terminal. */
+export function colored(text: string, ink: Ink): string {
+  const code = typeof ink === 'number' ? SERIES_COLORS[ink % SERIES_COLORS.length] : COLORS[ink];
+  return `\u001b[${code}m${text}\u001b[0m`;
 }

@@ -1,3 +1,4 @@
+import type { ChartLook } from './chart.ts';
 import { formatSheet, type OutputFormat, type Sheet } from './format.ts';
 
 /** Where a command's output goes. */
@@ -7,7 +8,11 @@ export interface Terminal {
   /** A line for people, to standard error. */
   readonly note: (line: string) => void;
   readonly print: <Row>(sheet: Sheet<Row>, format: OutputFormat) => void;
+  /** How pictures may look; 100 characters wide where nobody looks at a screen. */
+  readonly look: ChartLook;
 }
+
+const PIPE_COLUMNS = 100;
 
 /** The output of this process. */
 export function createTerminal(env: NodeJS.ProcessEnv): Terminal {
@@ -22,5 +27,6 @@ export function createTerminal(env: NodeJS.ProcessEnv): Terminal {
       process.stderr.write(`${line}\n`);
     },
     print: (sheet, format) => write(formatSheet(sheet, { format, color })),
+    look: { color, width: process.stdout.columns ?? PIPE_COLUMNS },
   };
 }

@@ -1,5 +1,6 @@
 import { AppError } from '../errors.ts';
 import { parseQuantity } from '../units.ts';
+import { wallTime } from './zone.ts';
 
 /** A duration above zero. */
 export function parseDurationMs(text: string, what: string): number {
@@ -46,18 +47,26 @@ export function parseChoice<W extends string>(text: string, words: readonly W[],
 }
 
 const DATE = /^\d{4}-\d{2}-\d{2}(T|$)/;
+const WITH_ZONE = /T.*(Z|[+-]\d{2}:?\d{2})$/i;
 
 /**
  * A time: ISO 8601, or how long ago.
+ * @param zone in which a date is read that does not say its own; an IANA name
  * @returns milliseconds since the epoch
  */
-export function parseTime(text: string, now: number, what: string): number {
+export function parseTime(text: string, now: number, what: string, zone = 'UTC'): number {
   if (DATE.test(text)) {
-    const ts = Date.parse(text);
+    const ts = parseDate(text, zone);
     if (Number.isFinite(ts) && ts >= 0) return ts;
     throw new AppError('usage', `${what}: '${text}' is not a date; write for example 2026-05-01T12:00:00Z`);
   }
   const ago = parseQuantity(text, 'duration', what);
   if (ago < 0 || ago > now) throw new AppError('usage', `${what}: '${text}' is not in the past`);
   return Math.round(now - ago);
+}
+
+function parseDate(text: string, zone: string): number {
+  if (WITH_ZONE.test(text)) return Date.parse(text);
+  const wallMs = Date.parse(text.includes('T') ? `${text}Z` : text);
+  return Number.isFinite(wallMs) ? wallTime(wallMs, zone) : wallMs;
 }

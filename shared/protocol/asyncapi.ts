@@ -11,9 +11,10 @@ const SUMMARIES = {
   desired: 'What is wanted of one device, and which groups it is in. Only newer versions count.',
   reported:
     'What the agent has applied, with the desired versions that it answers, and what it refused and why.',
-  telemetry: 'Telemetry: one window or a batch, as JSON or as gzip of it.',
+  telemetry:
+    'Telemetry: one window or a batch, as JSON or as gzip of it. Keys are short; the description of each says its long name.',
   ack: 'Exactly these records are committed to the history; only now may the outbox forget them.',
-  event: 'Boot, switch, violation, fault or gap; acknowledged as windows are.',
+  event: 'What happened: a switch, a violation, a gap and so on; acknowledged as windows are.',
   command: 'A command; not carried out after it expires, and at most once per id.',
   commandResult: 'The answer to a command, repeated unchanged when the same id is asked again.',
 } as const satisfies Record<TopicKind, string>;

@@ -84,6 +84,9 @@ const QuarantineEvent = Type.Object({
   reason: Text,
 });
 
+/** The device slows itself down, for example because it is hot or short of power; or it does no more. */
+const ThrottleEvent = Type.Object({ kind: Type.Literal('throttle'), state: SpellSchema, reason: Text });
+
 /** Something of the device does not work as it should. */
 const FaultEvent = Type.Object({ kind: Type.Literal('fault'), what: Text, reason: Text });
 
@@ -105,6 +108,7 @@ export const EventSchema = Type.Union([
   ShedEvent,
   DriftEvent,
   QuarantineEvent,
+  ThrottleEvent,
   FaultEvent,
   GapEvent,
 ]);
@@ -116,6 +120,7 @@ export const EVENT_KINDS = [
   'shed',
   'drift',
   'quarantine',
+  'throttle',
   'fault',
   'gap',
 ] as const satisfies EventBody['kind'][];

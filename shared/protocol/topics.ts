@@ -41,35 +41,42 @@ export function topicOf<K extends TopicKind>(kind: K, parameters: TopicParameter
   return TOPIC_TEMPLATES[kind].replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name] ?? '');
 }
 
-const COMPILED = Object.entries(TOPIC_TEMPLATES).map(([kind, template]) => ({
-  kind: kind as TopicKind,
-  levels: template.split('/'),
-}));
+/** A level that is given, or the name of the parameter that stands there. */
+type Level = { readonly at: number; readonly text: string };
 
-function matchLevels(
-  template: readonly string[],
+const COMPILED = Object.entries(TOPIC_TEMPLATES).map(([kind, template]) => {
+  const levels = template.split('/').map((text, at): Level => ({ at, text }));
+  return {
+    kind: kind as TopicKind,
+    count: levels.length,
+    literals: levels.filter(({ text }) => !text.startsWith('{')),
+    parameters: levels
+      .filter(({ text }) => text.startsWith('{'))
+      .map(({ at, text }) => ({ at, text: text.slice(1, -1) })),
+  };
+});
+
+function parametersOf(
+  parameters: readonly Level[],
   levels: readonly string[],
 ): Record<string, string> | undefined {
-  if (template.length !== levels.length) return undefined;
-  const parameters: Record<string, string> = {};
-  for (const [index, expected] of template.entries()) {
-    const level = levels[index] ?? '';
-    if (!expected.startsWith('{')) {
-      if (expected !== level) return undefined;
-    } else {
-      if (!isId(level)) return undefined;
-      parameters[expected.slice(1, -1)] = level;
-    }
+  const values: Record<string, string> = {};
+  for (const { at, text } of parameters) {
+    const level = levels[at] ?? '';
+    if (!isId(level)) return undefined;
+    values[text] = level;
   }
-  return parameters;
+  return values;
 }
 
 /** Reads a topic; undefined when it is none of ours or one of its levels is not an id. */
 export function parseTopic(topic: string): ParsedTopic | undefined {
   const levels = topic.split('/');
-  for (const { kind, levels: template } of COMPILED) {
-    const parameters = matchLevels(template, levels);
-    if (parameters !== undefined) return { kind, parameters } as ParsedTopic;
+  for (const { kind, count, literals, parameters } of COMPILED) {
+    // What is given is compared first: every message comes by here, and most templates are not its own.
+    if (count !== levels.length || literals.some(({ at, text }) => levels[at] !== text)) continue;
+    const values = parametersOf(parameters, levels);
+    if (values !== undefined) return { kind, parameters: values } as ParsedTopic;
   }
   return undefined;
 }

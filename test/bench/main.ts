@@ -1,12 +1,14 @@
 import { Command, Option } from 'commander';
 import { AppError, describeError, exitCodeOf } from '../../shared/errors.ts';
 import { engineBench } from './engine.ts';
+import { historyBench } from './history.ts';
 import { modelsBench } from './models.ts';
 import { type Bench, type Format, render, reportOf } from './report.ts';
 import { runtimeBench } from './runtime.ts';
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   engine: engineBench,
+  history: historyBench,
   models: modelsBench,
   runtime: runtimeBench,
 };

@@ -13,13 +13,13 @@ beforeEach(async () => {
 
 afterEach(() => world[Symbol.asyncDispose]());
 
-const fleet: World['fleet'] = (args, options) => world.fleet(args, options);
+const fleet = (args: readonly string[]) => world.here(args);
 
 describe('commands', () => {
   it('list devices as a table without escape codes, as JSON and as CSV', async () => {
     const devices = [deviceOf('jetson-1'), deviceOf('jetson-2')];
     api.script = { 'GET /v1/devices': { body: { devices } } };
-    const table = await fleet(words('devices list -l site=lab'));
+    const table = await world.fleet(words('devices list -l site=lab'));
     expect(api.seen[0]?.query).toEqual({ selector: 'site=lab' });
     expect(table).toMatchObject({ status: 0, err: '' });
     expect(table.out).not.toContain('\u001b');
@@ -91,6 +91,8 @@ describe('commands', () => {
       since: ts,
       until: ts + 1,
       bucketMs: 60_000,
+      timeZone: 'UTC',
+      ...{ resolutionMs: 0, devices: 1, redated: 0, late: 0, lost: 0 },
     };
     const body = { ...answer, series: [{ key: '2', points }] };
     const events = [
@@ -109,6 +111,7 @@ describe('commands', () => {
         bucketMs: 60_000,
         aggregate: 'p95',
         by: 'level',
+        timeZone: 'UTC',
       },
     });
     expect((await fleet(words('events -n 5 --kind fault'))).out).toContain('camera: gone');
@@ -151,7 +154,7 @@ describe('commands', () => {
 
   it('print the configuration with its secrets masked', async () => {
     const env = { OFA_FLEET_BROKER_PASSWORD: 'hunter2' };
-    const { status, out } = await fleet(words('config print --api-port 0'), { env });
+    const { status, out } = await world.fleet(words('config print --api-port 0'), { env });
     expect(status).toBe(0);
     expect(out).not.toContain('hunter2');
     expect(JSON.parse(out)).toMatchObject({ api: { port: 0 } });

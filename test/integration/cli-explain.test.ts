@@ -19,7 +19,7 @@ beforeEach(async () => {
 
 afterEach(() => world[Symbol.asyncDispose]());
 
-const fleet: World['fleet'] = (args, options) => world.fleet(args, options);
+const fleet = (args: readonly string[]) => world.here(args);
 
 function answerOf(result: object): Reply {
   const answered = { v: 1, state: 'done', ts: AT, ...result };

@@ -41,7 +41,21 @@ const ROOMS: readonly Room[] = [
 
   { room: 'controller/', may: ['shared/'] },
   { room: 'controller/broker/', may: ['shared/'] },
-  { room: 'controller/history/', may: ['shared/', 'controller/api/schemas.ts'] },
+  {
+    room: 'controller/history/',
+    may: ['shared/', 'controller/api/schemas.ts', 'controller/api/history-schemas.ts'],
+  },
+  {
+    room: 'controller/store/',
+    may: ['shared/', 'controller/api/schemas.ts', 'controller/api/alert-schemas.ts'],
+  },
+  // Rules are pure over what they are handed.
+  {
+    room: 'controller/alerts/',
+    may: ['shared/', 'controller/api/schemas.ts', 'controller/api/alert-schemas.ts'],
+    types: ['controller/store/'],
+  },
+  { room: 'controller/metrics/', may: ['shared/'], types: ['controller/api/'] },
   { room: 'controller/cli/', may: ['shared/'], types: ['controller/api/'] },
 
   { room: 'deploy/', may: ['shared/'] },
@@ -58,6 +72,8 @@ const VENDORS: Readonly<Record<string, RegExp>> = {
   pino: /^shared\/log\.ts$/,
   '@datadog/sketches-js': /^shared\/sketch\.ts$/,
   'node-cron': /^(controller|agent)\/schedule\.ts$/,
+  'prom-client': /^(controller|agent)\/metrics\/registry\.ts$/,
+  'hyparquet-writer': /^controller\/history\/read\/parquet\.ts$/,
   sharp: /^shared\/images\/decode\.ts$/,
   'onnx-proto': /^models\/ofa\/onnx\/proto\.ts$/,
   aedes: /^controller\/broker\//,

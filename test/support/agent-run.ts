@@ -10,6 +10,7 @@ import { decodeMessage, encodeMessage, type Payload } from '../../shared/protoco
 import type { Reported } from '../../shared/protocol/reported.ts';
 import { type TopicKind, type TopicParameters, topicOf } from '../../shared/protocol/topics.ts';
 import type { WindowEnvelope } from '../../shared/protocol/window.ts';
+import { fromWire } from '../../shared/protocol/window-wire.ts';
 import { keptLog } from './agent.ts';
 
 export const AT = { fleet: 'lab', device: 'jetson-1' };
@@ -105,7 +106,7 @@ export async function connectController(url: string): Promise<ScriptedController
       const message = decodeMessage(topic, bytes);
       if (!message.ok) return;
       if (message.kind === 'telemetry') {
-        const batch = [message.payload].flat();
+        const batch = [message.payload].flat().map((each) => ({ ...each, body: fromWire(each.body) }));
         windows.push(...batch);
         taken(batch);
       } else if (message.kind === 'event') {

@@ -1,14 +1,15 @@
 import { pino } from 'pino';
 import { vi } from 'vitest';
-import type { ControllerConfig } from '../../controller/config.ts';
+import { type ControllerConfig, loadControllerConfig } from '../../controller/config.ts';
 import { type Controller, startController } from '../../controller/controller.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { connectMqtt, type MqttConnection } from '../../shared/mqtt.ts';
 import type { Ack, EventBody, EventEnvelope } from '../../shared/protocol/event.ts';
-import { decodeMessage, encodeMessage, type Payload } from '../../shared/protocol/messages.ts';
+import { decodeMessage, encodeMessage, type Payload, packMessage } from '../../shared/protocol/messages.ts';
 import { topicOf } from '../../shared/protocol/topics.ts';
 import type { PointWindow, WindowBody, WindowEnvelope } from '../../shared/protocol/window.ts';
-import { Sketch } from '../../shared/sketch.ts';
+import { toWire, type WireWindowEnvelope } from '../../shared/protocol/window-wire.ts';
+import { distributionOf } from './windows.ts';
 
 export const silentLog = pino({ level: 'silent' });
 
@@ -16,13 +17,13 @@ export const FLEET = 'lab';
 
 /** A configuration with an embedded broker on free ports. */
 export function configFor(stateDir: string, change: Partial<ControllerConfig> = {}): ControllerConfig {
+  const { values } = loadControllerConfig({ env: {}, flags: {} });
   return {
+    ...values,
     state: { dir: stateDir },
     fleet: FLEET,
-    tokenFile: '',
     api: { host: '127.0.0.1', port: 0 },
-    broker: { embedded: true, host: '127.0.0.1', port: 0, url: '', username: '', password: '' },
-    security: { allowPlaintext: false },
+    broker: { ...values.broker, port: 0 },
     log: { level: 'error' },
     ...change,
   };
@@ -133,7 +134,8 @@ export async function connectDevice({ url, id, ...options }: DeviceOptions): Pro
     connection,
     ...heard,
     status: (state, of) => connection.publish(topicOf('status', at), statusOf(state, of), { retain: true }),
-    sendWindows: (...windows) => connection.publish(topicOf('telemetry', at), JSON.stringify(windows)),
+    sendWindows: (...windows) =>
+      connection.publish(topicOf('telemetry', at), packMessage('telemetry', windows.map(wireOf))),
     sendEvent: (event) => connection.publish(topicOf('event', at), JSON.stringify(event)),
     publish: (topic, payload) => connection.publish(topic, payload),
     acknowledged: (seq) =>
@@ -149,8 +151,6 @@ export async function connectDevice({ url, id, ...options }: DeviceOptions): Pro
 
 /** What an operating point did, made from its latencies. */
 export function pointOf(latenciesMs: readonly number[], change: Partial<PointWindow> = {}): PointWindow {
-  const sketch = new Sketch();
-  for (const value of latenciesMs) sketch.add(value);
   return {
     pe: 'cpu',
     level: 0,
@@ -158,10 +158,7 @@ export function pointOf(latenciesMs: readonly number[], change: Partial<PointWin
     misses: 0,
     labelled: latenciesMs.length,
     correct: latenciesMs.length,
-    latencySumMs: latenciesMs.reduce((sum, value) => sum + value, 0),
-    latencyMinMs: latenciesMs.length === 0 ? 0 : Math.min(...latenciesMs),
-    latencyMaxMs: latenciesMs.length === 0 ? 0 : Math.max(...latenciesMs),
-    latencySketch: sketch.encode(),
+    latencyMs: distributionOf(latenciesMs),
     ...change,
   };
 }
@@ -203,6 +200,11 @@ export function windowOf(options: WindowOptions = {}): WindowEnvelope {
       ...body,
     },
   };
+}
+
+/** A window as it travels. */
+export function wireOf(window: WindowEnvelope): WireWindowEnvelope {
+  return { ...window, body: toWire(window.body) };
 }
 
 export function eventOf(options: Omit<WindowOptions, 'body'> & { body?: EventBody } = {}): EventEnvelope {

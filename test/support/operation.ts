@@ -1,5 +1,5 @@
 import type { Engine, Inference } from '../../agent/engine/engine.ts';
-import type { LoopListener } from '../../agent/runtime/loop.ts';
+import type { OperationListener } from '../../agent/operation/listener.ts';
 import type { Profile } from '../../agent/runtime/points.ts';
 import type { Cause, Decision, Observation, RunningPolicy, Situation } from '../../agent/runtime/policy.ts';
 import type { SensorReading } from '../../agent/sensors/reading.ts';
@@ -111,7 +111,7 @@ interface FakeEngineOptions {
 }
 
 /** A listener that hears nothing. */
-export const silentListener: LoopListener = {
+export const silentListener: OperationListener = {
   inference: () => undefined,
   switched: () => undefined,
   shed: () => undefined,
@@ -119,6 +119,8 @@ export const silentListener: LoopListener = {
   skipped: () => undefined,
   unreadable: () => undefined,
   failed: () => undefined,
+  audited: () => undefined,
+  reading: () => undefined,
 };
 
 /** A reading in which nothing is known. */
@@ -139,4 +141,5 @@ export const NO_READING: SensorReading = {
   memAvailableBytes: undefined,
   psi: undefined,
   powerMode: undefined,
+  throttledBy: undefined,
 };

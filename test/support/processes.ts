@@ -1,6 +1,6 @@
-import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { type ChildProcess, execFile, fork, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -21,15 +21,17 @@ export interface TestProcess {
   stop(): Promise<number | null>;
 }
 
-/** Starts a program from its sources and waits until it says that it is ready. */
+/**
+ * Starts a program from its sources and waits until it says that it is ready.
+ * @param env what it gets besides the little that every program gets
+ */
 export async function startProcess(
   program: ProgramName,
   args: readonly string[],
   logFile: string,
+  env: NodeJS.ProcessEnv = {},
 ): Promise<TestProcess> {
-  const log = openSync(logFile, 'a');
-  const child = fork(ENTRIES[program], [...args], { stdio: ['ignore', log, log, 'ipc'], env: environment() });
-  const exited = once(child, 'exit');
+  const { child, exited } = launch(program, args, logFile, env);
   const ready = await Promise.race([
     once(child, 'message').then(([message]) => message),
     exited.then(() => undefined),
@@ -52,6 +54,34 @@ export async function startProcess(
       return child.exitCode;
     },
   };
+}
+
+/** Starts a program and kills it with -9 when the promise resolves, ready or not. */
+export async function startAndKill(
+  program: ProgramName,
+  args: readonly string[],
+  logFile: string,
+  env: NodeJS.ProcessEnv,
+  moment: Promise<void>,
+): Promise<void> {
+  const { child, exited } = launch(program, args, logFile, env);
+  await Promise.race([moment, exited]);
+  child.kill('SIGKILL');
+  await exited;
+}
+
+function launch(program: ProgramName, args: readonly string[], logFile: string, env: NodeJS.ProcessEnv) {
+  const log = openSync(logFile, 'a');
+  try {
+    const options = {
+      stdio: ['ignore', log, log, 'ipc'] satisfies StdioOptions,
+      env: { ...environment(), ...env },
+    };
+    const child = fork(ENTRIES[program], [...args], options);
+    return { child, exited: once(child, 'exit') };
+  } finally {
+    closeSync(log);
+  }
 }
 
 /** Runs a program to its end. */

@@ -9,7 +9,7 @@ import {
   LabelsPatchSchema,
   TargetQuerySchema,
 } from '../schemas.ts';
-import { deviceDetailView, devicesOf, deviceView } from '../views.ts';
+import { deviceDetailView, devicesOf, deviceViews } from '../views.ts';
 
 const Params = Type.Object({ id: IdSchema });
 const tags = ['devices'];
@@ -27,10 +27,10 @@ export function addDeviceRoutes(server: Server, context: ApiContext): void {
         response: { 200: DeviceListSchema },
       },
     },
-    ({ query }) => {
+    async ({ query }) => {
       const chosen = devicesOf(query, context) ?? [...devices.all()];
       const sorted = chosen.sort((a, b) => (a.id < b.id ? -1 : 1));
-      return { devices: sorted.map((device) => deviceView(device, context)) };
+      return { devices: await deviceViews(sorted, context) };
     },
   );
   server.get(

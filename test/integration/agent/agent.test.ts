@@ -29,6 +29,14 @@ test('windows and the boot are published, and forgotten only once they are ackno
       .flatMap(({ body }) => body.points)
       .reduce((sum, point) => sum + point.inferences, 0);
     expect(inferences).toBeGreaterThan(0);
+    const bodies = controller.windows.map(({ body }) => body);
+    expect(bodies.some(({ gauges }) => (gauges?.rssBytes?.mean ?? 0) > 2 ** 20)).toBe(true);
+    expect(bodies[0]).toMatchObject({ drifting: false, outboxRecords: expect.any(Number) });
+    const [point] = bodies.flatMap(({ points }) => points).filter((each) => each.inferences > 0);
+    expect(point).toMatchObject({
+      timeMs: expect.toSatisfy((ms) => ms > 0),
+      slowdown: { count: point?.inferences },
+    });
   }
   // The last window, cut by the stop, was sent and acknowledged too.
   expect(stoppedStatus(folder.path)).toMatchObject({
@@ -84,6 +92,7 @@ test('a budget changes the level within 2 s and is reported with its version; ma
   await controller.send('desired', AT, { version, groups: [{ name: 'alpha', priority: 1 }] });
   await controller.send('groupDesired', group, { version, requirement: { latencyMs: 10_000 } });
   await eventually(() => expect(levels()).toEqual([top]));
+  expect(controller.windows.at(-1)?.body.desired).toEqual(version);
 
   const topics = [
     topicOf('controllerStatus', AT),

@@ -1,6 +1,19 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import type { TSchema } from 'typebox';
+import Type, { type TSchema } from 'typebox';
+import { AlertListSchema, AlertQuerySchema } from '../../../controller/api/alert-schemas.ts';
+import {
+  BackupAnswerSchema,
+  ExportQuerySchema,
+  GapListSchema,
+  GapQuerySchema,
+  HistoryStatusSchema,
+  IntegrityAnswerSchema,
+  TailLineSchema,
+  TailQuerySchema,
+  TelemetryAnswerSchema,
+  TelemetryQuerySchema,
+} from '../../../controller/api/history-schemas.ts';
 import {
   BudgetPatchSchema,
   CommandRequestSchema,
@@ -20,8 +33,6 @@ import {
   StatedListSchema,
   StatedSchema,
   TargetQuerySchema,
-  TelemetryAnswerSchema,
-  TelemetryQuerySchema,
 } from '../../../controller/api/schemas.ts';
 import { parserOf } from '../../../shared/schema.ts';
 
@@ -38,6 +49,9 @@ export interface Reply {
   readonly body: unknown;
   /** Sent as it is, for what is not the API. */
   readonly raw?: string;
+  /** Sent bit by bit, and after that? A tail goes on, an export ends, a controller that is killed cuts both off. */
+  readonly bits?: readonly string[];
+  readonly after?: 'open' | 'end' | 'cut';
 }
 
 /** What answers: by `METHOD /path`, for this one test. */
@@ -48,7 +62,11 @@ interface Contract {
   readonly query?: TSchema;
   readonly body?: TSchema;
   readonly answer?: TSchema;
+  /** Of each line of what is sent bit by bit. */
+  readonly line?: TSchema;
 }
+
+const Empty = Type.Object({}, { additionalProperties: false });
 
 const CONTRACT: readonly Contract[] = [
   { path: /^GET \/v1\/status$/, answer: ControllerStateSchema },
@@ -68,6 +86,13 @@ const CONTRACT: readonly Contract[] = [
   { path: /^PATCH \/v1\/budgets$/, body: BudgetPatchSchema, answer: StatedSchema },
   { path: /^PATCH \/v1\/settings$/, body: SettingsPatchSchema, answer: StatedSchema },
   { path: /^GET \/v1\/telemetry\/query$/, query: TelemetryQuerySchema, answer: TelemetryAnswerSchema },
+  { path: /^GET \/v1\/telemetry\/gaps$/, query: GapQuerySchema, answer: GapListSchema },
+  { path: /^GET \/v1\/telemetry\/tail$/, query: TailQuerySchema, line: TailLineSchema },
+  { path: /^GET \/v1\/telemetry\/export$/, query: ExportQuerySchema },
+  { path: /^GET \/v1\/alerts$/, query: AlertQuerySchema, answer: AlertListSchema },
+  { path: /^GET \/v1\/history\/status$/, answer: HistoryStatusSchema },
+  { path: /^GET \/v1\/history\/integrity$/, answer: IntegrityAnswerSchema },
+  { path: /^POST \/v1\/history\/backup$/, body: Empty, answer: BackupAnswerSchema },
   { path: /^GET \/v1\/events$/, query: EventQuerySchema, answer: EventListSchema },
 ];
 
@@ -91,6 +116,10 @@ export async function startFakeApi(): Promise<FakeApi> {
     const reply = typeof scripted === 'function' ? scripted(one) : (scripted ?? notFound(one.route));
     breaches.push(...breachesOf(one, reply));
     response.writeHead(reply.status ?? 200, { 'content-type': 'application/json' });
+    if (reply.bits !== undefined) {
+      sendBits(response, reply.bits, reply.after);
+      return;
+    }
     response.end(reply.raw ?? (reply.body === undefined ? '' : JSON.stringify(reply.body)));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -103,6 +132,14 @@ export async function startFakeApi(): Promise<FakeApi> {
       await new Promise((resolve) => server.close(resolve));
     },
   });
+}
+
+function sendBits(response: ServerResponse, bits: readonly string[], after: Reply['after']): void {
+  response.flushHeaders();
+  for (const bit of bits) response.write(bit);
+  if (after === 'end') response.end();
+  // Only when all of it is on its way.
+  if (after === 'cut') response.write('', () => setImmediate(() => response.destroy()));
 }
 
 function notFound(route: string): Reply {
@@ -129,10 +166,12 @@ function breachesOf(one: Seen, reply: Reply): string[] {
   const contract = CONTRACT.find(({ path }) => path.test(one.route));
   if (contract === undefined) return [`${one.route} is not in the API`];
   const failed = (reply.status ?? 200) >= 400;
+  const lines = contract.line === undefined ? [] : (reply.bits ?? []).join('').split('\n').filter(Boolean);
   return [
     ...check(contract.query, one.query, `query of ${one.route}`),
     ...check(contract.body, one.body, `body of ${one.route}`),
     ...check(failed ? ErrorSchema : contract.answer, reply.body, `answer of ${one.route}`),
+    ...lines.flatMap((line) => check(contract.line, JSON.parse(line), `line of ${one.route}`)),
   ];
 }
 

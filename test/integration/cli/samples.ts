@@ -1,4 +1,17 @@
-import type { ControllerState, Device, DeviceDetail, Stated } from '../../../controller/api/schemas.ts';
+import type { AlertRow } from '../../../controller/api/alert-schemas.ts';
+import type {
+  GapRow,
+  HistoryStatus,
+  TailLine,
+  TelemetryAnswer,
+} from '../../../controller/api/history-schemas.ts';
+import type {
+  ControllerState,
+  Device,
+  DeviceDetail,
+  EventRow,
+  Stated,
+} from '../../../controller/api/schemas.ts';
 
 export const STATE: ControllerState = {
   version: '0.1.0',
@@ -66,3 +79,56 @@ export function statedOf(scope: Stated['scope']): Stated {
     devices: 3,
   };
 }
+
+/** An answer with one value a minute; `undefined` is a minute without windows. */
+export function answerOf(
+  series: Readonly<Record<string, readonly (number | undefined)[]>>,
+  more: Partial<TelemetryAnswer> = {},
+): TelemetryAnswer {
+  const since = Date.parse('2026-04-24T03:00:00Z');
+  const minutes = Math.max(0, ...Object.values(series).map(({ length }) => length));
+  return {
+    ...{ metric: 'latencyMs', unit: 'ms', aggregate: 'p95', since, until: since + minutes * 60_000 },
+    ...{ bucketMs: 60_000, timeZone: 'UTC', resolutionMs: 0, devices: 2, redated: 0, late: 0, lost: 0 },
+    series: Object.entries(series).map(([key, values]) => ({
+      key,
+      points: values.flatMap((value, minute) =>
+        value === undefined ? [] : [{ ts: since + minute * 60_000, value, count: 100 }],
+      ),
+    })),
+    ...more,
+  };
+}
+
+/** A line of a tail that tells of a window. */
+export function windowLine(device: string): TailLine {
+  const { latest } = deviceOf(device);
+  if (latest === undefined) throw new Error('the sample has no window');
+  return { ...latest, what: 'window', device, pe: 'cpu', powerW: 7.25, tempC: 54 };
+}
+
+/** A line of a tail that tells of an event. */
+export function eventLine(device: string, body: EventRow['body']): TailLine {
+  return { what: 'event', device, ts: 1_777_000_000_000, kind: body.kind, body };
+}
+
+export const GAPS: readonly GapRow[] = [
+  {
+    ...{ device: 'jetson-1', bootId: '0f0e0d0c-0000-4000-8000-000000000000', from: 10, to: 21, records: 12 },
+    ...{ ts: 1_777_000_000_000, state: 'counted', reason: 'the outbox was full' },
+  },
+  {
+    ...{ device: 'jetson-2', bootId: '0f0e0d0c-0000-4000-8000-000000000001', from: 3, to: 5, records: 3 },
+    ...{ ts: 1_776_000_000_000, state: 'missing', reason: 'not here yet' },
+  },
+];
+
+export const ALERT: AlertRow = {
+  ...{ id: 'a-1', rule: 'budget-violated', device: 'jetson-1', severity: 'critical', state: 'firing' },
+  ...{ text: 'latency cannot be met', sinceTs: 1_777_000_000_000 },
+};
+
+export const HISTORY_STATUS: HistoryStatus = {
+  ...{ windows: 116, events: 7, bytes: 40_960, walBytes: 8_192, lagRecords: 4, lagMs: 12_000 },
+  ...{ boots: 3, series: 5 },
+};

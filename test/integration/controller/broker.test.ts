@@ -44,6 +44,20 @@ test('a packet beyond all measure ends its own connection before it is there', a
   await other.publish('a', 'still here');
 });
 
+test('what is published is handed over within the process too, once, and only what is asked for', async () => {
+  await using broker = await startBroker({ host: '127.0.0.1', port: 0, log: silentLog });
+  await using sender = await client(broker.url, 'sender');
+  const heard: string[] = [];
+  await broker.listen(['a/+/t', 'a/+/event'], (topic, payload) =>
+    heard.push(`${topic} ${Buffer.from(payload).toString()}`),
+  );
+  for (const topic of ['a/1/t', 'a/2/event', 'a/1/other', 'a/1/t/ack']) await sender.publish(topic, 'text');
+  await sender.publish('a/3/t', 'x'.repeat(200_000));
+  await sender.publish('a/4/t', 'last');
+  await eventually(() => expect(heard).toContain('a/4/t last'));
+  expect(heard).toEqual(['a/1/t text', 'a/2/event text', 'a/4/t last']);
+});
+
 test('topics of the broker itself cannot be written', async () => {
   await using broker = await startBroker({ host: '127.0.0.1', port: 0, log: silentLog });
   await using sender = await client(broker.url, 'sender');

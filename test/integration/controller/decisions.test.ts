@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { DeviceDetail, EventRow, TelemetryAnswer } from '../../../controller/api/schemas.ts';
-import { openHistory } from '../../../controller/history/history.ts';
+import type { TelemetryAnswer } from '../../../controller/api/history-schemas.ts';
+import type { DeviceDetail, EventRow } from '../../../controller/api/schemas.ts';
 import { MIGRATIONS } from '../../../controller/history/migrations.ts';
+import { systemClock } from '../../../shared/clock.ts';
 import type { Payload } from '../../../shared/protocol/messages.ts';
 import { topicOf } from '../../../shared/protocol/topics.ts';
 import { openSqlite } from '../../../shared/sqlite.ts';
@@ -40,7 +41,7 @@ test('shed frames, prices and new events are kept and answered; windows without 
   await using controller = await runController(folder.path);
   await using device = await connectDevice({ url: controller.controller.mqttUrl, id: 'jetson-1' });
   await device.status('online');
-  const ts = 1_700_000_000_000;
+  const ts = systemClock.now() - 60_000;
   await device.sendWindows(
     windowOf({ seq: 1, ts }),
     windowOf({ seq: 2, ts: ts + 10_000, body: { sheds: 3, price: 0.5 } }),
@@ -84,29 +85,39 @@ test('explain is asked of the device, and its answer comes back whole', async ()
   expect(await asked).toMatchObject({ status: 200, body: { device: 'jetson-1', result } });
 });
 
-test('a history of the first version is taken over with all that it holds', async () => {
+test('what the first version left is taken over with all that it holds', async () => {
   await using folder = await temporaryFolder();
-  const path = join(folder.path, 'history.db');
-  const old = openSqlite(path, { migrations: MIGRATIONS.slice(0, 1) });
+  // Recent, so that it is still to be kept.
+  const ts = Math.floor(systemClock.now()) - 60_000;
+  const old = openSqlite(join(folder.path, 'history.db'), { migrations: MIGRATIONS.slice(0, 1) });
   old
     .prepare(
       `INSERT INTO windows (device, boot_id, seq, ts, clock, duration_ms, family, switches, skipped, unreadable, failed,
          slowdown, requirement)
-       VALUES ('jetson-1', '0000aaaa-0001', 1, 5, 'synced', 10000, 'f', 1, 2, 3, 4, 1.5, ?)`,
+       VALUES ('jetson-1', '0000aaaa-0001', 1, ?, 'synced', 10000, ?, 1, 2, 3, 4, 1.5, ?)`,
     )
-    .run(JSON.stringify({ latencyMs: 20, priority: 'latency' }));
+    .run(ts, 'f'.repeat(64), JSON.stringify({ latencyMs: 20, priority: 'latency' }));
   old
     .prepare(
       `INSERT INTO events (device, boot_id, seq, ts, clock, kind, body)
-       VALUES ('jetson-1', '0000aaaa-0001', 2, 6, 'synced', 'violation', ?)`,
+       VALUES ('jetson-1', '0000aaaa-0001', 2, ?, 'synced', 'violation', ?)`,
     )
-    .run(JSON.stringify({ kind: 'violation', limit: 'accuracy', state: 'begins', reason: 'load' }));
+    .run(ts, JSON.stringify({ kind: 'violation', limit: 'accuracy', state: 'begins', reason: 'load' }));
+  old.exec(`
+    INSERT INTO devices (id, first_seen_ts, last_seen_ts, labels) VALUES ('jetson-1', 1, 2, '{"site":"lab"}');
+    INSERT INTO desired VALUES ('device', 'jetson-1', 1700000000, 7, '{"latencyMs":20}', '{}', '[]');
+    INSERT INTO meta VALUES ('epoch', '1700000000'), ('n', '7');
+  `);
   old.close();
-  using history = openHistory(folder.path);
-  expect(history.windows.latest('jetson-1')).toMatchObject({
-    ...{ switches: 1, failed: 4, slowdown: 1.5, sheds: 0, price: null },
-    requirement: { latencyMs: 20, priority: 'latency' },
+  await using controller = await runController(folder.path);
+  const { body: status } = await controller.ask('GET', '/v1/status');
+  expect(status).toMatchObject({ epoch: 1_700_000_000, history: { windows: 1, events: 1 } });
+  const { body: detail } = await controller.ask('GET', '/v1/devices/jetson-1');
+  expect(detail).toMatchObject({
+    labels: { site: 'lab' },
+    desired: { version: { epoch: 1_700_000_000, n: 7 }, requirement: { latencyMs: 20 } },
+    latest: { ts, switches: 1, slowdown: 1.5, requirement: { latencyMs: 20, priority: 'latency' } },
   });
-  const all = { devices: undefined, kind: undefined, since: 0, until: 100, limit: 10 };
-  expect(history.events.list(all)).toMatchObject([{ body: { limit: 'accuracy', state: 'begins' } }]);
+  const { body: events } = await controller.ask('GET', '/v1/events');
+  expect((events as { events: EventRow[] }).events).toMatchObject([{ body: { limit: 'accuracy' } }]);
 });

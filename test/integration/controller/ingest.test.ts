@@ -1,92 +1,83 @@
 import { expect, test } from 'vitest';
-import { openHistory } from '../../../controller/history/history.ts';
-import { createIngest } from '../../../controller/ingest/ingest.ts';
-import { createRejects } from '../../../controller/ingest/rejects.ts';
-import { systemClock } from '../../../shared/clock.ts';
-import type { Ack } from '../../../shared/protocol/event.ts';
-import { eventually, silentLog, windowOf } from '../../support/controller.ts';
+import type { ControllerState, DeviceDetail } from '../../../controller/api/schemas.ts';
+import { startBroker } from '../../../controller/broker/broker.ts';
+import { topicOf } from '../../../shared/protocol/topics.ts';
+import {
+  configFor,
+  connectDevice,
+  eventOf,
+  eventually,
+  FLEET,
+  runController,
+  silentLog,
+  type TestController,
+  windowOf,
+} from '../../support/controller.ts';
 import { temporaryFolder } from '../../support/temp.ts';
 
-function ingestInto(history: ReturnType<typeof openHistory>) {
-  const acks: Ack[] = [];
-  const rejects = createRejects({ clock: systemClock, log: silentLog });
-  const ingest = createIngest({
-    clock: systemClock,
-    random: () => 0.1,
-    log: silentLog,
-    rejects,
-    commit: history.commit,
-    onCommitted: () => undefined,
-    acknowledge: (_device, ack) => acks.push(ack),
-  });
-  return { ingest, acks, rejects };
+async function stateOf(controller: TestController): Promise<ControllerState> {
+  const { body } = await controller.ask('GET', '/v1/status');
+  return body as ControllerState;
 }
 
-test('a full disk is shown, nothing is acknowledged, and all is stored once there is room', async () => {
+test('windows and events come through the embedded broker and through one that stands apart', async () => {
   await using folder = await temporaryFolder();
-  using history = openHistory(folder.path);
-  const pages = Number(history.sqlite.pragma('page_count', { simple: true }));
-  history.sqlite.pragma(`max_page_count = ${pages}`);
-  const { ingest, acks } = ingestInto(history);
-  await using _running = ingest;
-  ingest.start();
-  for (let seq = 1; seq <= 300; seq += 1) ingest.push({ kind: 'window', envelope: windowOf({ seq }) });
-  await eventually(() => expect(ingest.state().stalled).toContain('full'));
-  expect(acks).toEqual([]);
-  expect(ingest.state().pending).toBe(300);
-  history.sqlite.pragma(`max_page_count = ${pages + 10_000}`);
-  await eventually(() =>
-    expect(ingest.state()).toMatchObject({ pending: 0, windows: 300, stalled: undefined }),
-  );
-  expect(acks.flatMap(({ ranges }) => ranges)).toEqual([[1, 300]]);
-});
-
-test('records beyond the limit are dropped and counted, for their senders to repeat', async () => {
-  await using folder = await temporaryFolder();
-  using history = openHistory(folder.path);
-  const { ingest, acks, rejects } = ingestInto(history);
-  for (let seq = 1; seq <= 20_001; seq += 1) ingest.push({ kind: 'window', envelope: windowOf({ seq }) });
-  expect(rejects.counts()).toEqual({ overload: 1 });
-  await ingest[Symbol.asyncDispose]();
-  expect(history.counts().windows).toBe(20_000);
-  expect(acks.flatMap(({ ranges }) => ranges).at(-1)).toEqual([19_501, 20_000]);
-});
-
-test('a record that can never be stored holds up no other', async () => {
-  await using folder = await temporaryFolder();
-  using history = openHistory(folder.path);
-  const { ingest, acks, rejects } = ingestInto(history);
-  await using _running = ingest;
-  for (let seq = 1; seq <= 20; seq += 1) {
-    const envelope = windowOf({ seq });
-    // More than an INTEGER column holds.
-    const body = seq === 7 ? { ...envelope.body, switches: 1e300 } : envelope.body;
-    ingest.push({ kind: 'window', envelope: { ...envelope, body } });
+  await using apart = await startBroker({ host: '127.0.0.1', port: 0, log: silentLog });
+  const { broker } = configFor(folder.path);
+  for (const url of ['', apart.url]) {
+    await using controller = await runController(`${folder.path}/${url === '' ? 'own' : 'apart'}`, {
+      config: { broker: { ...broker, url } },
+    });
+    await eventually(async () => expect((await stateOf(controller)).mqtt.connected).toBe(true));
+    await using device = await connectDevice({ url: controller.controller.mqttUrl, id: 'jetson-1' });
+    await device.sendWindows(windowOf({ seq: 1 }), windowOf({ seq: 2 }));
+    await device.sendEvent(eventOf({ seq: 3 }));
+    for (const seq of [1, 2, 3]) await device.acknowledged(seq);
+    expect((await stateOf(controller)).ingest).toMatchObject({ windows: 2, events: 1, duplicates: 0 });
   }
-  ingest.start();
-  await eventually(() =>
-    expect(ingest.state()).toMatchObject({ pending: 0, windows: 19, stalled: undefined }),
+});
+
+test('a flood of messages that nobody can read does not keep good ones out', async () => {
+  await using folder = await temporaryFolder();
+  await using controller = await runController(folder.path);
+  const { mqttUrl: url } = controller.controller;
+  await using bad = await connectDevice({ url, id: 'broken' });
+  await using good = await connectDevice({ url, id: 'good' });
+  const topic = topicOf('telemetry', { fleet: FLEET, device: 'broken' });
+  const flood = Array.from({ length: 3_000 }, (_, each) =>
+    bad.publish(topic, each % 2 === 0 ? '{"v":1' : '[{"v":1}]'),
   );
-  expect(rejects.counts()).toEqual({ 'not-storable': 1 });
-  expect(acks.flatMap(({ ranges }) => ranges)).toEqual([
-    [1, 6],
-    [8, 20],
-  ]);
+  for (let seq = 1; seq <= 20; seq += 1) await good.sendWindows(windowOf({ device: 'good', seq }));
+  for (let seq = 1; seq <= 20; seq += 1) await good.acknowledged(seq);
+  await Promise.all(flood);
+  await eventually(async () => {
+    const { ingest, devices } = await stateOf(controller);
+    const dropped = Object.values(ingest.rejected).reduce((sum, count) => sum + count, 0);
+    expect({ dropped, windows: ingest.windows, known: devices.known }).toEqual({
+      ...{ dropped: 3_000, windows: 20 },
+      // Whoever sends only rubbish is no device.
+      known: 1,
+    });
+  });
 });
 
-test('the same record twice in one commit is stored once and acknowledged', async () => {
+test('a device whose records are acknowledged is known after a restart, however it ended', async () => {
   await using folder = await temporaryFolder();
-  using history = openHistory(folder.path);
-  const { ingest, acks } = ingestInto(history);
-  for (let copy = 0; copy < 2; copy += 1) ingest.push({ kind: 'window', envelope: windowOf({ seq: 3 }) });
-  await ingest[Symbol.asyncDispose]();
-  expect(ingest.state()).toMatchObject({ windows: 1, duplicates: 1 });
-  expect(acks.flatMap(({ ranges }) => ranges)).toEqual([[3, 3]]);
-});
-
-test('what is acknowledged survives a power cut', async () => {
-  await using folder = await temporaryFolder();
-  using history = openHistory(folder.path);
-  const FULL = 2;
-  expect(history.sqlite.pragma('synchronous', { simple: true })).toBe(FULL);
+  let token = '';
+  {
+    await using controller = await runController(folder.path);
+    token = controller.token;
+    await using device = await connectDevice({ url: controller.controller.mqttUrl, id: 'jetson-1' });
+    await device.sendWindows(windowOf());
+    await device.acknowledged(1);
+  }
+  await using controller = await runController(folder.path, { token });
+  const { status, body } = await controller.ask('GET', '/v1/devices/jetson-1');
+  expect(status).toBe(200);
+  expect((body as DeviceDetail).latest).toMatchObject({ inferences: 3 });
+  // What was left to be summed up is made up for at the start.
+  await eventually(async () => {
+    const { body: history } = await controller.ask('GET', '/v1/history/status');
+    expect(history).toMatchObject({ windows: 1, lagRecords: 0 });
+  });
 });

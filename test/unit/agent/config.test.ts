@@ -79,6 +79,7 @@ test.each([
   ['more audits than inferences', { 'audit.share': '2' }, /audit share: 2/],
   ['sensors that are read all the time', { 'sensors.periodMs': '1ms' }, /sensors period: 1 ms/],
   ['a policy without a name', { 'manager.policy': '' }, /policy: ''/],
+  ['a port that is none', { 'metrics.port': '70000' }, /metrics-port/],
   ['a broker that is no address', { 'broker.url': 'broker' }, /broker url: 'broker'/],
 ])('%s: refused', (_, flags, message) => {
   expect(() => load({ flags: { device: 'jetson-1', ...flags } })).toThrow(message);
@@ -112,6 +113,11 @@ test('the limits, the engine and the manager are stated by flags and by the envi
   expect(statedRequirement(values.requirement)).toEqual({
     ...{ powerW: 12, energyJ: 0.05, tempC: 80, price: 0.02, priority: 'accuracy,latency' },
   });
+});
+
+test('metrics are served only where a port is named', () => {
+  expect(load().values.metrics).toEqual({ port: null });
+  expect(load({ env: { OFA_AGENT_METRICS_PORT: '9464' } }).values.metrics).toEqual({ port: 9_464 });
 });
 
 test('without a word of it everything is as it was: one thread on the CPU, our policy, no limits', () => {

@@ -40,6 +40,7 @@ test('requests take turns in their order, and time that one waits counts for its
   const { clock, policy, infer, inferencer } = inferring();
   const both = Promise.all([infer(), infer()]);
   expect(inferencer.isIdle()).toBe(false);
+  expect(inferencer.waiting()).toBe(1);
   await clock.advance(100);
   expect(await both).toMatchObject([
     { kind: 'done', index: 1, point: TWO_LEVELS[1], latencyMs: 20, runMs: 20, missed: false, nowMs: 20 },
@@ -54,6 +55,7 @@ test('requests take turns in their order, and time that one waits counts for its
     { kind: 'inference', point: 1, latencyMs: 20, startedMs: 20, nowMs: 40, budgetMs: 50 },
   ]);
   expect(inferencer.isIdle()).toBe(true);
+  expect(inferencer.waiting()).toBe(0);
 });
 
 test('a request lays its own requirement over the one in force, and its deadline over the latency budget', async () => {

@@ -72,7 +72,7 @@ function looping(options: RunOptions = {}): Run {
     close: async () => undefined,
   };
   const loop = createFrameLoop({
-    inferencer: { infer, isIdle: () => true },
+    inferencer: { infer, isIdle: () => true, waiting: () => 0 },
     frames,
     clock,
     frameRate,

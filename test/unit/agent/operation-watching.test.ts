@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { openReferenceStore, type ReferenceStore } from '../../../agent/operation/audit-references.ts';
 import { createAuditor, type DriftChange } from '../../../agent/operation/auditor.ts';
 import { createEnergyMeter } from '../../../agent/operation/energy-meter.ts';
+import type { Audited } from '../../../agent/operation/listener.ts';
 import { createWatching, type WatchingDeps } from '../../../agent/operation/watching.ts';
 import type { OperatingPoint } from '../../../agent/runtime/points.ts';
 import type { SensorReading } from '../../../agent/sensors/reading.ts';
@@ -19,6 +20,7 @@ function auditing(random: () => number, shown: (pixels: Uint8Array) => void = ()
   const clock = manualClock();
   const engine = fakeEngine(clock);
   const drifts: DriftChange[] = [];
+  const audited: Audited[] = [];
   const learnt: number[] = [];
   const auditor = createAuditor({
     engine: {
@@ -31,6 +33,7 @@ function auditing(random: () => number, shown: (pixels: Uint8Array) => void = ()
     options: { levels: LEVELS, share: 0.1 },
     random,
     onDrift: (change) => void drifts.push(change),
+    onAudited: (each) => void audited.push(each),
     onLearnt: (references) => void learnt.push(references.filter((known) => known !== undefined).length),
   });
   const audit = async (): Promise<number> => {
@@ -38,7 +41,7 @@ function auditing(random: () => number, shown: (pixels: Uint8Array) => void = ()
     await clock.advance(100);
     return await made;
   };
-  return { engine, auditor, audit, drifts, learnt };
+  return { engine, auditor, audit, audited, drifts, learnt };
 }
 
 /** Logits of an answer with a margin over the others: the larger, the surer. */
@@ -50,7 +53,7 @@ describe('the auditor', () => {
   test('repeats by chance alone, on a copy of the pixels, and not its own answers', async () => {
     const draws = [0.05, 0.5, 0.05];
     const shown: number[][] = [];
-    const { auditor, audit, engine } = auditing(
+    const { auditor, audit, audited, engine } = auditing(
       () => draws.shift() ?? 1,
       (pixels) => void shown.push([...pixels]),
     );
@@ -61,6 +64,7 @@ describe('the auditor', () => {
     lent.fill(9);
     expect(auditor.next(TWO_LEVELS)).toBe(1);
     expect(await audit()).toBe(20);
+    expect(audited).toEqual([{ pe: 'cpu', level: 0, agreed: true }]);
     expect(auditor.next(TWO_LEVELS)).toBeUndefined();
     expect(shown).toEqual([[1, 2, 3]]);
     expect(engine.done).toEqual(['run 1']);
@@ -152,8 +156,12 @@ describe('what is usual', () => {
 });
 
 /** A reading of a device that uses `watts`, over the second before. */
-function readingOf(second: number, watts: number): SensorReading {
-  const energy = { energyJ: watts, energyOverMs: 1_000, powerQuality: 'measured' as const };
+function readingOf(
+  second: number,
+  watts: number,
+  powerQuality: SensorReading['powerQuality'] = 'measured',
+): SensorReading {
+  const energy = { energyJ: watts, energyOverMs: 1_000, powerQuality };
   return { ...NO_READING, ...energy, atMs: second * 1_000 };
 }
 
@@ -219,6 +227,25 @@ describe('the watch over a family', () => {
     const nothing = watching({ energyModel: { idleW: null, activeW: null } }).watched;
     expect(nothing.profile()).toEqual(TWO_LEVELS);
     expect(nothing.energyQualities()).toEqual(['unknown', 'unknown']);
+  });
+
+  test('tells the energy of a run by how long it ran, and a slowdown does not count twice', async () => {
+    const { clock, watched } = watching();
+    expect(watched.energyOf(0, 10)).toBeCloseTo(0.05, 9);
+    expect(watched.energyOf(0, 30)).toBeCloseTo(0.15, 9);
+    // Runs take three times as long by now: 5 W above idle stay 5 W.
+    for (let second = 1; second <= 20; second += 1) {
+      for (let run = 0; run < 10; run += 1) {
+        watched.seen({ index: 0, runMs: 30, point: CHEAP, logits: logitsOf(4), pixels: PIXELS });
+      }
+      watched.reading(readingOf(second, 3, 'modelled'), false);
+    }
+    await clock.advance(1_000);
+    expect(watched.energyOf(0, 30)).toBeCloseTo(0.15, 3);
+    const profile = TWO_LEVELS.map((point) => ({ ...point, energyJ: 0.3 }));
+    expect(watching({ profile: () => profile }).watched.energyOf(1, 40)).toBeCloseTo(0.6, 9);
+    const nothing = watching({ energyModel: { idleW: null, activeW: null } }).watched;
+    expect([nothing.energyOf(0, 10), watched.energyOf(7, 10)]).toEqual([undefined, undefined]);
   });
 
   test('sells no accuracy for energy while it is not known what the levels are worth', async () => {

@@ -1,15 +1,18 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createEventLimiter } from '../../../agent/telemetry/event-limiter.ts';
+import { createDeviceGatherer } from '../../../agent/telemetry/gauges.ts';
+import type { InferenceSeen } from '../../../agent/telemetry/point.ts';
 import { createRecorder } from '../../../agent/telemetry/recorder.ts';
 import { type ClockFloor, createStamper } from '../../../agent/telemetry/stamper.ts';
-import { createWindowGatherer, type InferenceSeen } from '../../../agent/telemetry/window.ts';
+import { createWindowGatherer } from '../../../agent/telemetry/window.ts';
 import { createWindowLoop } from '../../../agent/telemetry/window-loop.ts';
 import type { EventBody } from '../../../shared/protocol/event.ts';
-import type { WindowBody } from '../../../shared/protocol/window.ts';
+import { DISTRIBUTIONS, type Distribution, type WindowBody } from '../../../shared/protocol/window.ts';
 import { Sketch } from '../../../shared/sketch.ts';
 import { keptLog, outboxOf, START_TS, stateFolder } from '../../support/agent.ts';
 import { type ManualClock, manualClock } from '../../support/clock.ts';
+import { NO_READING } from '../../support/operation.ts';
 
 const END = { family: 'f'.repeat(64), slowdown: 1, price: 0, requirement: { latencyMs: 50 } };
 const HOUR_MS = 3_600_000;
@@ -34,37 +37,67 @@ function settableClock(startMs: number): ManualClock & { set(ts: number): void }
 }
 
 describe('a window', () => {
+  const REST = { ...END, durationMs: 1_000 };
   const inferences: fc.Arbitrary<InferenceSeen[]> = fc.array(
     fc.record({
       pe: fc.constantFrom('cpu', 'gpu'),
       level: fc.nat({ max: 2 }),
-      latencyMs: fc.integer({ min: 1, max: 1_000 }),
+      latencyMs: fc.integer({ min: 20, max: 1_000 }),
+      runMs: fc.integer({ min: 1, max: 20 }),
+      profileMs: fc.constantFrom(undefined, 4),
+      energyJ: fc.constantFrom(undefined, 0.25),
+      confidence: fc.constantFrom(0.5, 0.75),
       missed: fc.boolean(),
       correct: fc.constantFrom(true, false, undefined),
+      nowMs: fc.constant(0),
     }),
     { maxLength: 60 },
   );
+  const one: InferenceSeen = {
+    pe: 'cpu',
+    level: 0,
+    latencyMs: 5,
+    runMs: 4,
+    profileMs: 2,
+    energyJ: undefined,
+    confidence: 0.5,
+    missed: true,
+    correct: true,
+    nowMs: 0,
+  };
+  const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+  const expectHolds = (distribution: Distribution | undefined, values: readonly number[]): void => {
+    const [min, max] = [Math.min(...values), Math.max(...values)];
+    const exact = { count: values.length, sum: sumOf(values), min, max, sketch: expect.any(String) };
+    expect(distribution).toEqual(values.length === 0 ? undefined : exact);
+    if (distribution !== undefined) expect(Sketch.decode(distribution.sketch).count).toBe(values.length);
+  };
 
   test('holds the sums of what happened, by operating point', () => {
     fc.assert(
       fc.property(inferences, (seen) => {
         const gatherer = createWindowGatherer();
-        for (const one of seen) gatherer.inference(one);
-        const { points } = gatherer.take({ ...END, durationMs: 1_000 });
-        expect(points.reduce((sum, { inferences }) => sum + inferences, 0)).toBe(seen.length);
+        for (const each of seen) gatherer.inference(each);
+        const { points } = gatherer.take(REST, 0);
+        expect(sumOf(points.map((point) => point.inferences))).toBe(seen.length);
         for (const point of points) {
           const own = seen.filter(({ pe, level }) => pe === point.pe && level === point.level);
-          const latencies = own.map(({ latencyMs }) => latencyMs);
           expect(point).toMatchObject({
             inferences: own.length,
             misses: own.filter(({ missed }) => missed).length,
             labelled: own.filter(({ correct }) => correct !== undefined).length,
             correct: own.filter(({ correct }) => correct === true).length,
-            latencySumMs: latencies.reduce((sum, value) => sum + value, 0),
-            latencyMinMs: Math.min(...latencies),
-            latencyMaxMs: Math.max(...latencies),
+            confidenceSum: sumOf(own.map(({ confidence }) => confidence)),
           });
-          expect(Sketch.decode(point.latencySketch).count).toBe(own.length);
+          const valuesOf = {
+            latencyMs: own.map(({ latencyMs }) => latencyMs),
+            queueMs: own.map(({ latencyMs, runMs }) => latencyMs - runMs),
+            slowdown: own.flatMap(({ runMs, profileMs }) =>
+              profileMs === undefined ? [] : [runMs / profileMs],
+            ),
+            energyJ: own.flatMap(({ energyJ }) => energyJ ?? []),
+          };
+          for (const name of DISTRIBUTIONS) expectHolds(point[name], valuesOf[name]);
         }
       }),
     );
@@ -77,12 +110,12 @@ describe('a window', () => {
         const whole = new Sketch();
         const merged = new Sketch();
         for (const part of [first, second]) {
-          for (const one of part) {
-            gatherer.inference({ ...one, pe: 'cpu', level: 0 });
-            whole.add(one.latencyMs);
+          for (const each of part) {
+            gatherer.inference({ ...each, pe: 'cpu', level: 0 });
+            whole.add(each.latencyMs);
           }
-          for (const { latencySketch } of gatherer.take({ ...END, durationMs: 1 }).points)
-            merged.merge(Sketch.decode(latencySketch));
+          for (const { latencyMs } of gatherer.take(REST, 0).points)
+            merged.merge(Sketch.decode(latencyMs.sketch));
         }
         const quantiles = (sketch: Sketch) => [0, 0.5, 0.99, 1].map((at) => sketch.quantile(at)?.toFixed(6));
         expect(quantiles(merged)).toEqual(quantiles(whole));
@@ -90,13 +123,51 @@ describe('a window', () => {
     );
   });
 
+  test('shares its time out among the operating points in use, from the first inference on', () => {
+    const inference = fc.record({
+      level: fc.nat({ max: 2 }),
+      waitMs: fc.nat(50),
+      runMs: fc.nat(50),
+      isCut: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(inference, { minLength: 1, maxLength: 40 }), (steps) => {
+        const gatherer = createWindowGatherer();
+        let nowMs = 0;
+        let timeMs = 0;
+        const cut = (): void => {
+          timeMs += sumOf(gatherer.take(REST, nowMs).points.map((point) => point.timeMs ?? 0));
+        };
+        for (const { level, waitMs, runMs, isCut } of steps) {
+          nowMs += waitMs + runMs;
+          gatherer.inference({ ...one, level, runMs, nowMs });
+          if (isCut) cut();
+        }
+        nowMs += 100;
+        cut();
+        expect(timeMs).toBe(nowMs - (steps[0]?.waitMs ?? 0));
+      }),
+    );
+  });
+
+  test('tells of the operating point in use also when it had nothing to do', () => {
+    const gatherer = createWindowGatherer();
+    gatherer.inference({ ...one, nowMs: 10 });
+    gatherer.take(REST, 1_000);
+    const [point, ...others] = gatherer.take(REST, 2_000).points;
+    expect(point).toMatchObject({ inferences: 0, timeMs: 1_000, latencyMs: { count: 0, sum: 0 } });
+    expect(others).toEqual([]);
+  });
+
   test('begins anew when it is taken', () => {
     const gatherer = createWindowGatherer();
-    gatherer.inference({ pe: 'cpu', level: 0, latencyMs: 5, missed: true, correct: true });
+    gatherer.audited({ pe: 'cpu', level: 3, agreed: true });
     for (const name of ['switches', 'skipped', 'unreadable', 'failed'] as const) gatherer.count(name, 2);
     const counts = { sheds: 0, switches: 2, skipped: 2, unreadable: 2, failed: 2 };
-    expect(gatherer.take({ ...END, durationMs: 7 })).toMatchObject({ ...counts, ...END, durationMs: 7 });
-    expect(gatherer.take({ ...END, durationMs: 8 })).toEqual({
+    const first = gatherer.take({ ...REST, durationMs: 7 }, 7);
+    expect(first).toMatchObject({ ...counts, ...END, durationMs: 7 });
+    expect(first.points).toMatchObject([{ level: 3, inferences: 0, audits: 1, agreed: 1 }]);
+    expect(gatherer.take({ ...REST, durationMs: 8 }, 15)).toEqual({
       ...END,
       durationMs: 8,
       points: [],
@@ -120,12 +191,22 @@ describe('the window loop', () => {
     };
     let windowMs = 10_000;
     const gatherer = createWindowGatherer();
-    const loop = createWindowLoop({ gatherer, recorder, clock, windowMs: () => windowMs, end: () => END });
+    const device = createDeviceGatherer(1_000);
+    const loop = createWindowLoop({
+      gatherer,
+      device,
+      recorder,
+      clock,
+      waiting: () => ({ records: 4, ageMs: clock.monoMs() }),
+      windowMs: () => windowMs,
+      end: () => END,
+    });
     const stop = new AbortController();
     const ended = loop.run(stop.signal);
     return {
       clock,
       gatherer,
+      device,
       durations: () => windows.map(({ durationMs }) => durationMs),
       windows,
       change: (ms: number) => {
@@ -146,6 +227,29 @@ describe('the window loop', () => {
     await stop();
     expect(durations()).toEqual([10_000, 10_000, 3_000]);
     expect(windows.at(-1)?.skipped).toBe(1);
+  });
+
+  test('says with each window what waits, and what the sensors said', async () => {
+    const { clock, device, windows, stop } = running();
+    await clock.advance(9_000);
+    const reading = {
+      ...NO_READING,
+      atMs: 9_000,
+      energyJ: 2,
+      energyOverMs: 500,
+      powerQuality: 'measured' as const,
+    };
+    device.add({ reading, rssBytes: 7, queue: 0 });
+    await clock.advance(1_000);
+    await stop();
+    expect(windows[0]).toMatchObject({
+      outboxRecords: 4,
+      outboxAgeMs: 10_000,
+      gauges: { rssBytes: { mean: 7, ms: 1_000 } },
+      energyJ: 2,
+      energyMs: 500,
+      energyQuality: 'measured',
+    });
   });
 
   test('applies another length to the window in progress', async () => {

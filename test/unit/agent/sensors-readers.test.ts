@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
+import { openCooling } from '../../../agent/sensors/cooling.ts';
 import { busyShare, openCpuFrequency, parseCpuTimes } from '../../../agent/sensors/cpu.ts';
 import { energyBetween, modelledWatts, type PowerPoint } from '../../../agent/sensors/energy.ts';
 import { openGpu } from '../../../agent/sensors/gpu.ts';
@@ -25,6 +26,37 @@ async function temperatures(zones: readonly Zone[]): Promise<Record<string, numb
   );
   return Object.fromEntries(await Promise.all(read));
 }
+
+describe('cooling devices', () => {
+  const cooling = (devices: readonly (readonly [type: string, state: string | null])[]): Tree =>
+    Object.fromEntries(
+      devices.flatMap(([type, state], index) => [
+        [`sys/class/thermal/cooling_device${index}/type`, type],
+        [`sys/class/thermal/cooling_device${index}/cur_state`, state],
+      ]),
+    );
+
+  it('that slow something down are told while they do, fans and what cannot be read are not', async () => {
+    const devices = [
+      ['pwm-fan', '3'],
+      ['cpufreq-cpu0', '2'],
+      ['devfreq-17000000.gpu', '0'],
+      ['Processor', '1'],
+      ['Processor', '1'],
+      ['gpu-throttle-alert', null],
+    ] as const;
+    await using root = await planted(cooling(devices));
+    const { read } = await openCooling(root.path);
+    expect(await read()).toEqual(['cpufreq-cpu0', 'Processor']);
+    await plant(root.path, cooling(devices.map(([type]) => [type, '0'])));
+    expect(await read()).toEqual([]);
+  });
+
+  it('that only turn fans tell nothing', async () => {
+    await using root = await planted(cooling([['pwm-fan', '3']]));
+    expect(await (await openCooling(root.path)).read()).toBeUndefined();
+  });
+});
 
 describe('thermal zones', () => {
   it.each([

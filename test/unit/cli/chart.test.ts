@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Chart, drawChart, type Mark } from '../../../shared/cli/chart.ts';
 import type { Point } from '../../../shared/cli/plot.ts';
+import type { Series } from '../../../shared/cli/series.ts';
 
 const EXPECTED = [
   '                      ▼load begins',
@@ -95,9 +96,51 @@ describe('drawChart', () => {
   });
 });
 
+describe('series', () => {
+  const span = (from: number, y: number) => ({ from: from * 1_000, to: (from + 1) * 1_000, y });
+  const drawn = (series: Series[]): string[] =>
+    drawChart(
+      {
+        panels: [{ kind: 'series', title: 'latency, ms', series, rows: 4 }],
+        marks: [],
+        ...{ fromMs: 0, toMs: 10_000, ticks: () => [{ x: 5_000, text: '12:00' }] },
+      },
+      { width: 24, color: false },
+    );
+
+  it('are lines on one scale, each with a mark of its own, under the ticks that were asked for', () => {
+    const first = { name: 'a', spans: [span(0, 2), span(1, 8), span(2, 8)] };
+    const second = { name: 'b', spans: [span(5, 4)] };
+    expect(drawn([first, second])).toEqual([
+      '  latency, ms',
+      '  ● a   ▲ b',
+      '7┤  ●●●●                ',
+      '5┤  ●        ▲▲         ',
+      ' ┤●●●                   ',
+      '1┤                      ',
+      ' └───────────┬──────────',
+      '             12:00',
+    ]);
+  });
+
+  it('are broken where nothing is known', () => {
+    const lines = drawn([{ name: '', spans: [span(0, 5), span(1, 5), span(7, 5)] }]);
+    const row = lines.map(plotOf).find((plot) => /[\u2801-\u28ff]/.test(plot));
+    expect(row).toMatch(/^[^ ]{4} {8}[^ ]{2} +$/);
+  });
+
+  it('use a scale that shows how they differ where they are close to each other', () => {
+    const lines = drawn([{ name: '', spans: [span(0, 0.92), span(1, 0.93)] }]);
+    expect(lines[1]).toMatch(/^ *0\.92\d\d┤/);
+    expect(plotOf(lines[1])).not.toBe(plotOf(lines[4]));
+  });
+});
+
 describe('whatever the values are', () => {
   const number = fc.oneof(fc.double(), fc.double({ min: -10, max: 20_000 }), fc.constant(Number.NaN));
   const points = fc.array(fc.record({ x: number, y: number }), { maxLength: 50 });
+  const spans = fc.array(fc.record({ from: number, to: number, y: number }), { maxLength: 50 });
+  const series = fc.array(fc.record({ name: fc.string({ maxLength: 30 }), spans }), { maxLength: 10 });
   const marks = fc.array(
     fc.oneof(fc.record({ x: number }), fc.record({ x: number, name: fc.string({ maxLength: 30 }) })),
     { maxLength: 8 },
@@ -119,6 +162,7 @@ describe('whatever the values are', () => {
       top: number,
     }),
     fc.record({ kind: fc.constant('steps' as const), title: fc.string(), points }),
+    fc.record({ kind: fc.constant('series' as const), title: fc.string(), series, rows: number }),
   );
   const chart = fc.record({ panels: fc.array(panel, { maxLength: 3 }), marks, fromMs: number, toMs: number });
   const width = fc.oneof(fc.integer({ min: -5, max: 300 }), number);

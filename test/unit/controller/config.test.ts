@@ -44,3 +44,22 @@ test('the address of a broker is one, and holds no secret', () => {
   expect(secret).toThrow(/broker\.username and broker\.password/);
   expect(secret).not.toThrow(/hunter2/);
 });
+
+test('what is coarser is kept at least as long as what is finer', () => {
+  const DAY_MS = 86_400_000;
+  expect(load({}).values.retention).toEqual({
+    ...{ rawMs: 7 * DAY_MS, minuteMs: 90 * DAY_MS, hourMs: 730 * DAY_MS, dayMs: 0 },
+  });
+  expect(load({ 'retention.rawMs': '3d' }).values.retention.rawMs).toBe(3 * DAY_MS);
+  expect(() => load({ 'retention.rawMs': '100d' })).toThrow(
+    'retention.rawMs (100d) must not be longer than retention.minuteMs (90d)',
+  );
+  expect(() => load({ 'retention.hourMs': '0s' })).not.toThrow();
+  expect(() => load({ 'retention.hourMs': '0s', 'retention.dayMs': '900d' })).toThrow(/for ever.*900d/);
+});
+
+test('metrics are shown nowhere by default, and never to other machines', () => {
+  expect(load({}).values.metrics.port).toBeNull();
+  expect(load({ 'metrics.port': '0' }).values.metrics.port).toBe(0);
+  expect(() => load({ 'metrics.port': '9464', 'metrics.host': '0.0.0.0' })).toThrow(/metrics\.host/);
+});

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Presence } from '../../../controller/history/device-store.ts';
 import { applyStatus, isContested } from '../../../controller/registry/presence.ts';
+import type { Presence } from '../../../controller/store/device-store.ts';
 import type { DeviceStatus } from '../../../shared/protocol/status.ts';
 
 function after(...statuses: Partial<DeviceStatus>[]) {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { acksOf, rangesOf } from '../../../controller/ingest/ranges.ts';
+import { rangesOf } from '../../../controller/history/write/seq-set.ts';
 
 test('ranges hold exactly the numbers that they were made from', () => {
   fc.assert(
@@ -13,18 +13,4 @@ test('ranges hold exactly the numbers that they were made from', () => {
       }
     }),
   );
-});
-
-test('every device and every boot has its own acknowledgement', () => {
-  const keys = [
-    { device: 'a', bootId: 'x', seq: 2 },
-    { device: 'a', bootId: 'x', seq: 1 },
-    { device: 'a', bootId: 'y', seq: 3 },
-    { device: 'b', bootId: 'x', seq: 4 },
-  ];
-  expect(acksOf(keys)).toEqual([
-    { device: 'a', ack: { bootId: 'x', ranges: [[1, 2]] } },
-    { device: 'a', ack: { bootId: 'y', ranges: [[3, 3]] } },
-    { device: 'b', ack: { bootId: 'x', ranges: [[4, 4]] } },
-  ]);
 });

@@ -1,10 +1,20 @@
+import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Decoded, decodeMessage, encodeMessage, MESSAGES } from '../../../shared/protocol/messages.ts';
+import { EVENT_KINDS, EventSchema } from '../../../shared/protocol/event.ts';
+import {
+  type Decoded,
+  decodeMessage,
+  decodePayload,
+  encodeMessage,
+  MESSAGES,
+  packMessage,
+  packText,
+} from '../../../shared/protocol/messages.ts';
 import { MAX_MESSAGE_BYTES, type TopicKind, topicOf } from '../../../shared/protocol/topics.ts';
-import type { WindowEnvelope } from '../../../shared/protocol/window.ts';
-import { Sketch } from '../../../shared/sketch.ts';
+import { toWire, type WireWindowEnvelope } from '../../../shared/protocol/window-wire.ts';
+import { distributionOf } from '../../support/windows.ts';
 
 const PARAMETERS = { fleet: 'lab', group: 'g', device: 'd1', id: '0123abcd' };
 const KINDS = Object.keys(MESSAGES) as TopicKind[];
@@ -21,22 +31,22 @@ function decode(kind: TopicKind, value: unknown): Decoded {
   return decodeMessage(topicOf(kind, PARAMETERS), bytesOf(value));
 }
 
-function windowOf(seq: number): WindowEnvelope {
-  const body = {
+/** Latencies of ten seconds at 20 frames a second, spread as they are. */
+const LATENCIES = distributionOf(Array.from({ length: 200 }, (_, index) => 10 + 5 * Math.sin(index)));
+
+function windowOf(seq: number): WireWindowEnvelope {
+  const body = toWire({
     durationMs: 10_000,
     family: 'a'.repeat(64),
     points: [
       {
         pe: 'cpu' as const,
         level: 1,
-        inferences: 300,
+        inferences: 200,
         misses: 2,
-        labelled: 300,
-        correct: 275,
-        latencySumMs: 612.5,
-        latencyMinMs: 1.2,
-        latencyMaxMs: 9.1,
-        latencySketch: new Sketch().encode(),
+        labelled: 200,
+        correct: 175,
+        latencyMs: LATENCIES,
       },
     ],
     switches: 1,
@@ -45,7 +55,7 @@ function windowOf(seq: number): WindowEnvelope {
     failed: 0,
     slowdown: 1.02,
     requirement: { latencyMs: 2 },
-  };
+  });
   const bootId = '0b7f3a52-aaaa-4bbb-8ccc-0123456789ab';
   return { v: 1, device: 'd1', bootId, seq, ts: 1_700_000_000_000, monoMs: 10_000, clock: 'synced', body };
 }
@@ -58,6 +68,23 @@ describe('what is sent is what arrives', () => {
       expect(decodeMessage(T, bytesOf(text))).toEqual(expected);
       expect(decodeMessage(T, gzipSync(text))).toEqual(expected);
     }
+  });
+
+  test('telemetry that is long is compressed on its way, and nothing else is', () => {
+    const batch = Array.from({ length: 10 }, (_, index) => windowOf(index + 1));
+    const packed = packMessage('telemetry', batch);
+    expect(packed.length).toBeLessThan(encodeMessage('telemetry', batch).length / 2);
+    expect(decodeMessage(T, Buffer.from(packed))).toMatchObject({ ok: true, payload: batch });
+    expect(packMessage('telemetry', windowOf(1))).toBe(encodeMessage('telemetry', windowOf(1)));
+    const ack = { bootId: '0123abcd', ranges: batch.map(({ seq }): [number, number] => [seq, seq + 1e9]) };
+    expect(packMessage('ack', { ...ack, ranges: Array(9).fill(ack.ranges).flat() })).toBeTypeOf('string');
+  });
+
+  test('telemetry that compression would make longer stays as it is', () => {
+    const digestOf = (index: number) =>
+      createHash('sha512').update(String(index)).digest().toString('latin1');
+    const noise = Array.from({ length: 20 }, (_, index) => digestOf(index)).join('');
+    expect(packText('telemetry', noise)).toBe(noise);
   });
 
   test('a command with the id that its topic names', () => {
@@ -96,18 +123,25 @@ describe('what does not fit is dropped, with the reason', () => {
     ['not-of-schema', T, { ...windowOf(1), seq: 1.5 }],
     ['not-of-schema', T, { ...windowOf(1), bootId: '../../etc' }],
     ['not-of-schema', T, { ...windowOf(1), seq: 2 ** 53 }],
-    ['not-of-schema', T, { ...windowOf(1), body: { ...windowOf(1).body, switches: 1e19 } }],
+    ['not-of-schema', T, { ...windowOf(1), body: { ...windowOf(1).body, s: 1e19 } }],
     ['not-of-schema', T, JSON.stringify(windowOf(1)).replace('{', `{"later":${NESTED},`)],
     ['not-of-schema', STATUS, { state: 'offline', session: 's', bootId: '0123abcd', ts: 1e300 }],
   ])('%s on %s', (reason, topic, payload) => {
     expect(decodeMessage(topic, bytesOf(payload))).toMatchObject({ ok: false, reason });
   });
 
-  test('bytes that are not UTF-8', () => {
-    expect(decodeMessage(T, Uint8Array.of(0x22, 0xff, 0x22))).toMatchObject({
-      ok: false,
-      reason: 'not-json',
-    });
+  test('bytes that are not UTF-8, without harm to the next message', () => {
+    for (const bytes of [Uint8Array.of(0x22, 0xff, 0x22), Uint8Array.of(0x22, 0xe2, 0x82)]) {
+      expect(decodeMessage(T, bytes)).toMatchObject({ ok: false, reason: 'not-json' });
+    }
+    expect(decode('telemetry', windowOf(1))).toMatchObject({ ok: true });
+  });
+
+  test('a payload of a kind that is known, in the same way', () => {
+    expect(decodePayload('telemetry', bytesOf(windowOf(1)))).toEqual({ ok: true, payload: windowOf(1) });
+    expect(decodePayload('event', bytesOf(windowOf(1)))).toMatchObject({ reason: 'not-of-schema' });
+    const tooLong = new Uint8Array(MAX_MESSAGE_BYTES + 1);
+    expect(decodePayload('event', tooLong)).toMatchObject({ reason: 'too-large' });
   });
 
   test('a compressed message that grows without bound, without unpacking it', () => {
@@ -131,6 +165,12 @@ describe('what does not fit is dropped, with the reason', () => {
     expect(decoded).toMatchObject({ ok: false });
     expect(JSON.stringify(decoded).length).toBeLessThan(500);
   });
+});
+
+test('every event has its place in the schema', () => {
+  const throttle = { ...windowOf(1), body: { kind: 'throttle', state: 'begins', reason: 'too hot' } };
+  expect(decode('event', throttle)).toMatchObject({ ok: true });
+  expect(EVENT_KINDS).toEqual(EventSchema.anyOf.map(({ properties }) => properties.kind.const));
 });
 
 describe('decoding never throws', () => {

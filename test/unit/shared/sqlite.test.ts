@@ -1,10 +1,17 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { isFull, openSqlite, openSqliteReadOnly } from '../../../shared/sqlite.ts';
+import {
+  copySqlite,
+  holdSqlite,
+  isFull,
+  openSqlite,
+  openSqliteReadOnly,
+  problemsOfSqlite,
+} from '../../../shared/sqlite.ts';
 
 const MIGRATIONS = ['CREATE TABLE a (x INTEGER)', 'ALTER TABLE a ADD COLUMN y TEXT'];
 
@@ -111,4 +118,56 @@ test('a full database is known by its error', () => {
   expect(fill).toThrow(expect.toSatisfy(isFull));
   expect(isFull(new Error('x'))).toBe(false);
   database.close();
+});
+
+test('a database of any version can be held, which shuts others out', async () => {
+  expect(holdSqlite(path)).toBeUndefined();
+  const user = openSqlite(path, { migrations: MIGRATIONS });
+  expect(() => holdSqlite(path)).toThrow(expect.objectContaining({ code: 'conflict' }));
+  user.close();
+  const held = holdSqlite(path);
+  const printed = await inOtherProcess(`
+    try { openSqlite(path, { migrations: [], exclusive: true }); } catch (error) { console.log(error.code); }
+  `);
+  expect(printed).toBe('conflict');
+  held?.close();
+  await writeFile(path, 'not a database '.repeat(100));
+  expect(() => holdSqlite(path)).toThrow(expect.objectContaining({ code: 'config' }));
+});
+
+test('a database is copied in use to one private file, with what its own connection writes meanwhile', async () => {
+  const database = openSqlite(path, { migrations: MIGRATIONS });
+  const insert = database.prepare('INSERT INTO a VALUES (?, ?)');
+  database.transaction(() => {
+    for (let x = 0; x < 2_000; x += 1) insert.run(x, 'y'.repeat(1_000));
+  })();
+  const target = join(folder, 'copy.db');
+  const copying = copySqlite(database, target);
+  insert.run(-1, 'meanwhile');
+  await copying;
+  database.close();
+  expect((await readdir(folder)).filter((name) => name.startsWith('copy'))).toEqual(['copy.db']);
+  expect((await stat(target)).mode & 0o777).toBe(0o600);
+  const copy = openSqliteReadOnly(target);
+  expect(copy?.prepare('SELECT count(*), min(x) FROM a').raw().get()).toEqual([2_001, -1]);
+  copy?.close();
+});
+
+test('a copy that cannot be written is an error of the system', async () => {
+  const database = openSqlite(path, { migrations: MIGRATIONS });
+  await expect(copySqlite(database, join(folder, 'none/copy.db'))).rejects.toMatchObject({ code: 'system' });
+  database.close();
+});
+
+test('damage in a database is found', async () => {
+  const database = openSqlite(path, { migrations: [...MIGRATIONS, 'CREATE INDEX a_by_x ON a (x)'] });
+  for (let x = 0; x < 100; x += 1) database.prepare('INSERT INTO a VALUES (?, ?)').run(x, 'y'.repeat(500));
+  expect(problemsOfSqlite(database, false)).toEqual([]);
+  expect(problemsOfSqlite(database, true)).toEqual([]);
+  database.close();
+  await using file = await open(path, 'r+');
+  await file.write(Buffer.alloc(4_096, 0xff), 0, 4_096, 2 * 4_096);
+  const broken = openSqliteReadOnly(path);
+  expect(broken && problemsOfSqlite(broken, true)).not.toEqual([]);
+  broken?.close();
 });

@@ -1,5 +1,0 @@
-import { defineConfig } from 'vitest/config';
-
-export default defineConfig({
-  test: { include: ['test/chaos/**/*.chaos.ts'], pool: 'forks', maxWorkers: 1 },
-});
