@@ -99,6 +99,7 @@ export function assemble(foundation: Foundation): Parts {
     store: createAlertStore(store.sqlite),
     devices,
     latest: (ids) => history.latest(ids),
+    events: (range) => history.events(range),
     stalled: () => ingest.state().stalled,
     connected: () => link.connected(),
   });

@@ -19,9 +19,29 @@ export function jobsOf({ history, groups, devices, retention, clock }: JobsDeps)
   const members = () =>
     new Map(groups.named().map((group) => [group.name, membersOf(group, devices.all()).map(({ id }) => id)]));
   return [
-    { name: 'roll-up', cron: '* * * * *', run: () => history.rollUp(members()) },
+    { name: 'roll-up', cron: '* * * * *', run: (signal) => unlessStopped(history.rollUp(members()), signal) },
     // Not at a full hour: the roll-up of the hour that has ended has its turn first.
-    { name: 'retention', cron: '7 * * * *', run: () => history.retain(retention, clock.now()) },
+    {
+      name: 'retention',
+      cron: '7 * * * *',
+      run: (signal) => unlessStopped(history.retain(retention, clock.now()), signal),
+    },
     { name: 'checkpoint', cron: '*/5 * * * *', run: () => history.checkpoint() },
   ];
+}
+
+/**
+ * Waits for work of the history, or until `signal` aborts: what would take minutes is ended by the history
+ * itself when it is closed, after the last records were stored.
+ */
+async function unlessStopped(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const stopped = Promise.withResolvers<void>();
+  const stop = () => stopped.resolve();
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    await Promise.race([work, stopped.promise]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }

@@ -10,12 +10,12 @@ export function argmax(values: Float32Array): number {
   return best;
 }
 
-/** Softmax probability, 0..1, of the class with the greatest logit; 0 of nothing. */
+/** Softmax probability, 0..1, of the class with the greatest logit; 0 of nothing, and of what is no number. */
 export function confidenceOf(logits: Float32Array): number {
   const greatest = logits[argmax(logits)];
   if (greatest === undefined) return 0;
   // Less the greatest, so that no exponential overflows; its own term is then 1.
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - greatest);
-  return 1 / sum;
+  return Number.isNaN(sum) ? 0 : 1 / sum;
 }

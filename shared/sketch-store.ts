@@ -2,6 +2,8 @@
 export const MAX_BUCKET = 4_096;
 /** For so many buckets beyond the outermost one a store that grows makes room. */
 const SLACK = 16;
+/** What every store begins with: to make one of its own takes longer than all else. */
+const NONE = new Float64Array(0);
 
 /**
  * What a sketch holds: how many values are zero, and how many are in each bucket. Counts lie side by side from
@@ -11,9 +13,14 @@ export class BucketStore {
   zeros = 0;
   /** How many values are in buckets. */
   others = 0;
-  #counts = new Float64Array(0);
+  #counts = NONE;
   /** Bucket of the first count. */
   #offset = 0;
+
+  /** Memory of the counts. */
+  get bytes(): number {
+    return this.#counts.byteLength;
+  }
 
   add(bucket: number, count: number): void {
     if (bucket < this.#offset || bucket >= this.#offset + this.#counts.length) this.reach(bucket, bucket);

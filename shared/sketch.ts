@@ -23,6 +23,11 @@ export class Sketch {
     return this.#store.zeros + this.#store.others;
   }
 
+  /** Memory that its counts take, bytes: a few hundred, or 64 kB where values lie as far apart as they can. */
+  get bytes(): number {
+    return this.#store.bytes;
+  }
+
   /**
    * Adds a value, `count` times. What is below 10^-35 is as good as zero, what is above 10^35 counts as that.
    * @param value finite and not below zero

@@ -8,8 +8,10 @@ export interface Zone {
 }
 
 const UTC: Zone = { name: 'UTC', offsetMsAt: () => 0 };
-/** Making one takes longer than a hundred uses of it; there are some six hundred names. */
-const zones = new Map<string, Zone>([[UTC.name, UTC]]);
+/** Making one takes longer than a hundred uses of it, and tens of kilobytes. */
+const zones = new Map<string, Zone>();
+/** A name may be written in any case, and is asked for by anybody: they are not remembered without end. */
+const MAX_ZONES = 256;
 
 /**
  * The time zone of an IANA name, from the time zone data of Node.
@@ -17,7 +19,7 @@ const zones = new Map<string, Zone>([[UTC.name, UTC]]);
  * @throws AppError `usage` when there is none of that name
  */
 export function zoneOf(name: string, what = 'time zone'): Zone {
-  const known = zones.get(name);
+  const known = name === UTC.name ? UTC : zones.get(name);
   if (known !== undefined) return known;
   const format = formatOf(name, what);
   const zone: Zone = {
@@ -30,6 +32,7 @@ export function zoneOf(name: string, what = 'time zone'): Zone {
       return Date.UTC(year, month - 1, day, hour, minute, second) - seconds;
     },
   };
+  if (zones.size >= MAX_ZONES) zones.clear();
   zones.set(name, zone);
   return zone;
 }

@@ -85,7 +85,8 @@ function withEnergy(
   { energyJ, energyMs, energyQuality }: Energy,
   { energyJ: usedJ, energyOverMs = 0, powerQuality }: SensorReading,
 ): Energy {
-  if (usedJ === undefined || usedJ < 0 || energyOverMs <= 0 || powerQuality === 'unknown') {
+  const isKnown = usedJ !== undefined && usedJ >= 0 && Number.isFinite(usedJ) && energyOverMs > 0;
+  if (!isKnown || powerQuality === 'unknown') {
     return { energyJ, energyMs, energyQuality };
   }
   return {

@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
+import { MAX_WINDOW_MS } from '../../shared/protocol/window.ts';
 import type { DeviceGatherer, DeviceWindow } from './gauges.ts';
 import type { Waiting } from './outbox.ts';
 import type { Recorder } from './recorder.ts';
@@ -56,7 +57,8 @@ function restOf({ device, waiting, end }: WindowLoopDeps, startedMs: number, now
   return {
     ...end(),
     ...device.take(nowMs),
-    durationMs: nowMs - startedMs,
+    // A process that was stopped for hours would report what no controller takes in.
+    durationMs: Math.min(nowMs - startedMs, MAX_WINDOW_MS),
     outboxRecords: records,
     ...(ageMs === undefined ? {} : { outboxAgeMs: ageMs }),
   };

@@ -1,5 +1,6 @@
 import { type BackoffPolicy, type Random, supervise } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { describeError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Reported } from '../../shared/protocol/reported.ts';
 import {
@@ -17,6 +18,7 @@ import { type AlertsState, evaluate, stateOf } from './evaluate.ts';
 import { createGatherer, type GathererDeps } from './gather.ts';
 import { createLedger, type Ledger } from './ledger.ts';
 import { createNotifier, type Notifier, type NotifierState } from './notifier.ts';
+import { recallEvents } from './recall.ts';
 import { spellsAfter } from './spells.ts';
 import { createWakeable } from './wake.ts';
 import type { Webhook } from './webhook.ts';
@@ -33,6 +35,8 @@ export interface AlertingDeps extends GathererDeps {
   readonly fleet: string;
   readonly config: AlertsConfig;
   readonly store: AlertStore;
+  /** Events that are in the history, newest first. */
+  readonly events: Parameters<typeof recallEvents>[0];
   /** Who is told; undefined: nobody. */
   readonly webhook: Webhook | undefined;
 }
@@ -71,6 +75,7 @@ class AlertWatch implements Alerting {
   readonly #wakeable: ReturnType<typeof createWakeable>;
   readonly #stopping = new AbortController();
   #state: AlertsState;
+  #hasRecalled = false;
   #running: Promise<void> | undefined;
 
   constructor(deps: AlertingDeps) {
@@ -143,8 +148,20 @@ class AlertWatch implements Alerting {
     }
   }
 
+  /** Takes up what was heard before the start and not stored; tried again at the next look where it fails. */
+  async #recall(): Promise<void> {
+    const { events, clock, log } = this.#deps;
+    try {
+      this.onEvents(await recallEvents(events, clock.now()));
+      this.#hasRecalled = true;
+    } catch (error) {
+      log.warn({ reason: describeError(error) }, 'events before the start cannot be read for alerts');
+    }
+  }
+
   async #look(): Promise<void> {
     const { clock, config, fleet, log } = this.#deps;
+    if (!this.#hasRecalled) await this.#recall();
     const inputs = await this.#gatherer.gather();
     // From here on without waiting: events that come meanwhile would be lost.
     const { state, changes } = evaluate(this.#state, inputs, clock.now(), config);

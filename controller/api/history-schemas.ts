@@ -4,7 +4,8 @@ import { EventRowSchema, LatestSchema, TargetQuerySchema } from './schemas.ts';
 
 /** What the HTTP API takes and gives about the history of telemetry. Times are milliseconds since the epoch. */
 const Count = Type.Integer({ minimum: 0 });
-const Time = Type.Number({ minimum: 0, maximum: 8.64e15 });
+/** Up to the year 9999: buckets around it can still be reckoned with. */
+const Time = Type.Number({ minimum: 0, maximum: 253_402_300_799_999 });
 
 /** Metrics that the history answers, with the unit of their values. */
 export const METRICS = {

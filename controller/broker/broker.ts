@@ -4,6 +4,7 @@ import { AppError, isSystemError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { MAX_MESSAGE_BYTES } from '../../shared/protocol/topics.ts';
 import { gateSocket } from './gate.ts';
+import { createRetainedBound, type RetainedBound } from './retained.ts';
 import { createTurns } from './turns.ts';
 
 export interface BrokerOptions {
@@ -16,7 +17,7 @@ export interface BrokerOptions {
 export interface BrokerCounters {
   /** Messages over the protocol's size that were not passed on. */
   droppedMessages: number;
-  /** Retained messages that were not kept because too many topics have one. */
+  /** Retained messages that were not kept because there are too many, or too large ones. */
   droppedRetained: number;
   /** Connections that were ended because they announced a packet beyond all measure. */
   endedConnections: number;
@@ -40,6 +41,9 @@ export interface Broker extends AsyncDisposable {
 const LIMITS = {
   connections: 20_000,
   retainedTopics: 100_000,
+  retainedBytes: 256 * 1024 * 1024,
+  /** Topic filters of one connection; an agent needs one for each of its groups and a few more. */
+  filters: 1_000,
   /** Far above the protocol's message size: whoever announces this is not an agent. */
   packetBytes: 1024 * 1024,
   /** Unsent bytes of one reader: with less, one slow reader holds up deliveries to all. */
@@ -106,7 +110,8 @@ export async function startBroker({ host, port, log }: BrokerOptions): Promise<B
 }
 
 async function createAedes(counters: BrokerCounters, log: Logger): Promise<Aedes> {
-  const retained = new Set<string>();
+  const retained = createRetainedBound({ topics: LIMITS.retainedTopics, bytes: LIMITS.retainedBytes });
+  const filters = new WeakMap<Client, Set<string>>();
   const aedes = await Aedes.createBroker({
     drainTimeout: LIMITS.drainMs,
     queueLimit: LIMITS.earlyPackets,
@@ -122,9 +127,17 @@ async function createAedes(counters: BrokerCounters, log: Logger): Promise<Aedes
       limit(packet, retained, counters);
       done(null);
     },
-    authorizeSubscribe: (_client, subscription, done) => {
-      done(null, subscription.topic.startsWith('$') ? null : subscription);
+    authorizeSubscribe: (client, subscription, done) => {
+      const own = filters.get(client) ?? new Set();
+      filters.set(client, own);
+      const isAllowed = own.size < LIMITS.filters || own.has(subscription.topic);
+      if (!isAllowed || subscription.topic.startsWith('$')) return done(null, null);
+      own.add(subscription.topic);
+      done(null, subscription);
     },
+  });
+  aedes.on('unsubscribe', (gone, client) => {
+    for (const filter of gone) filters.get(client)?.delete(filter);
   });
   const lost = (client: Client, error: Error) => {
     log.debug({ client: client.id, error: error.message }, 'an MQTT connection ended with an error');
@@ -135,22 +148,16 @@ async function createAedes(counters: BrokerCounters, log: Logger): Promise<Aedes
 }
 
 /** Sends what is too large nowhere: refusing it would end the connection of a sender that means well. */
-function limit(packet: PublishPacket, retained: Set<string>, counters: BrokerCounters): void {
+function limit(packet: PublishPacket, retained: RetainedBound, counters: BrokerCounters): void {
   if (packet.payload.length > MAX_MESSAGE_BYTES) {
     counters.droppedMessages += 1;
     packet.topic = NOWHERE;
     packet.payload = Buffer.alloc(0);
     packet.retain = false;
   }
-  if (!packet.retain) return;
-  if (packet.payload.length === 0) {
-    retained.delete(packet.topic);
-  } else if (retained.size < LIMITS.retainedTopics || retained.has(packet.topic)) {
-    retained.add(packet.topic);
-  } else {
-    counters.droppedRetained += 1;
-    packet.retain = false;
-  }
+  if (!packet.retain || retained.keep(packet.topic, packet.payload.length)) return;
+  counters.droppedRetained += 1;
+  packet.retain = false;
 }
 
 async function listen(server: Server, host: string, port: number): Promise<number> {

@@ -50,8 +50,18 @@ export function gateSocket(socket: Socket, options: GateOptions): Duplex {
     socket.pause();
     options.turns.add(chunk.length, () => take(chunk));
   });
-  socket.on('end', () => gate.push(null));
+  let isEnding = false;
+  socket.on('end', () => {
+    isEnding = true;
+    // Behind what came before it: a DISCONNECT that is not read is a broken connection, and its will is sent.
+    options.turns.add(0, () => {
+      if (!gate.destroyed) gate.push(null);
+    });
+  });
   socket.on('error', (error) => gate.destroy(error));
-  socket.on('close', () => gate.destroy());
+  socket.on('close', () => {
+    if (isEnding && !gate.readableEnded) gate.once('end', () => gate.destroy());
+    else gate.destroy();
+  });
   return gate;
 }

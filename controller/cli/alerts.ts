@@ -54,7 +54,8 @@ function columnsAt(now: number): Column<AlertRow>[] {
     { head: 'STATE', value: (row) => row.state },
     { head: 'RULE', value: (row) => row.rule },
     { head: 'DEVICE', value: (row) => row.device, text: (row) => row.device ?? '(controller)' },
-    { head: 'WHAT', value: (row) => row.text },
     { head: 'RESOLVED', value: (row) => (row.resolvedTs === undefined ? '' : formatTime(row.resolvedTs)) },
+    // Predictions and budgets in parentheses are for who looks closer: with -o json, or in the device's events.
+    { head: 'WHAT', value: (row) => row.text, text: (row) => row.text.replace(/ \([^()]*\)$/, '') },
   ];
 }

@@ -33,9 +33,10 @@ export function addGaps(telemetry: Command, cli: Cli): void {
     .option('--until <time>', 'up to when')
     .option('-n, --number <count>', 'how many at most', '100')
     .action(async (options: GapsOptions) => {
-      const rows = await (await cli.connect()).gaps(queryOf(options, cli.clock.now()));
+      const query = queryOf(options, cli.clock.now());
+      const rows = await (await cli.connect()).gaps(query);
       cli.print({ rows, columns: COLUMNS, json: { gaps: rows } }, options.output);
-      cli.note(rows.length === 0 ? 'no gaps' : summaryOf(rows));
+      cli.note(rows.length === 0 ? 'no gaps' : summaryOf(rows, rows.length >= query.limit));
     });
   gaps.addHelpText(
     'after',
@@ -61,8 +62,10 @@ function queryOf(options: GapsOptions, now: number) {
   };
 }
 
-function summaryOf(rows: readonly GapRow[]): string {
+/** @param isCut there may be more than these */
+function summaryOf(rows: readonly GapRow[], isCut: boolean): string {
   const countOf = (state: GapRow['state']): number =>
     rows.filter((row) => row.state === state).reduce((sum, { records }) => sum + records, 0);
-  return `${countOf('counted')} records are lost, ${countOf('missing')} are missing and may still arrive`;
+  const text = `${countOf('counted')} records are lost, ${countOf('missing')} are missing and may still arrive`;
+  return isCut ? `of the newest ${rows.length} gaps, there may be more: ${text}` : text;
 }

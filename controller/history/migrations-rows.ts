@@ -141,7 +141,8 @@ function eventMover(sqlite: Sqlite, { boots, inserts }: Target): () => number {
 /** The row's boot, with the row's number in it. Stored rows stay, however many holes there are. */
 function bootOf(boots: Boots, { device, bootId, seq, ts }: OldRow): Boot {
   const boot = boots.of(device, bootId);
-  boot.seen.add(seq);
+  // A window and an event of one number were two rows of two tables.
+  if (!boot.seen.has(seq)) boot.seen.add(seq);
   if (ts < boot.firstTs) {
     boot.firstTs = ts;
     boot.isChanged = true;

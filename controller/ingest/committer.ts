@@ -54,7 +54,7 @@ export function createCommitter(deps: CommitterDeps): Committer {
     const result = await attempt(() => deps.commit(packets, receivedTs));
     tellCommitted(deps, result);
     totals = add(totals, result);
-    for (const { reason, detail } of result.rejects) deps.rejects.count(reason, detail);
+    for (const { reason, detail, records } of result.rejects) deps.rejects.count(reason, detail, records);
     const devices = new Set(result.acks.map(({ device }) => device));
     await attempt(async () => deps.onSeen(devices, receivedTs));
     await acknowledge(deps, result);

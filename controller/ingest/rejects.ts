@@ -13,7 +13,8 @@ export type DropReason =
   | 'too-many-devices';
 
 export interface Rejects {
-  count(reason: DropReason, detail: string): void;
+  /** @param records how many were dropped; one when left out */
+  count(reason: DropReason, detail: string, records?: number): void;
   counts(): Record<string, number>;
 }
 
@@ -25,8 +26,8 @@ export function createRejects({ clock, log }: { clock: Clock; log: Logger }): Re
   const counts = new Map<string, number>();
   const loggedMs = new Map<string, number>();
   return {
-    count: (reason, detail) => {
-      const total = (counts.get(reason) ?? 0) + 1;
+    count: (reason, detail, records = 1) => {
+      const total = (counts.get(reason) ?? 0) + records;
       counts.set(reason, total);
       const nowMs = clock.monoMs();
       if (nowMs - (loggedMs.get(reason) ?? Number.NEGATIVE_INFINITY) < LOG_EVERY_MS) return;

@@ -41,6 +41,8 @@ export function createAlarms(deps: AlarmsDeps): Alarms {
         log.error({ err: error, alarm }, 'an alarm cannot be stored');
         await clock.sleep(backoffMs(attempt, RETRY, random), signal);
       }
+      // It was given up meanwhile.
+      if (waiting[0] !== alarm) return;
     }
     if (waiting[0] === alarm) waiting.shift();
   };

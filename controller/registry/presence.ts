@@ -46,7 +46,7 @@ function conflictOf(
   return ts === undefined ? {} : { conflictTs: ts };
 }
 
-/** Whether two programs use the identity in turn. */
+/** Whether two programs use the identity in turn. A conflict of the future was noted before the clock was put back. */
 export function isContested(presence: Presence | undefined, now: number): boolean {
-  return presence?.conflictTs !== undefined && now - presence.conflictTs < CONFLICT_MS;
+  return presence?.conflictTs !== undefined && Math.abs(now - presence.conflictTs) < CONFLICT_MS;
 }

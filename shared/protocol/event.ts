@@ -4,7 +4,7 @@ import { BootIdSchema } from './ids.ts';
 import { LIMITS } from './requirement.ts';
 import { ProcessingElementSchema } from './window.ts';
 
-const Seq = Type.Integer({ minimum: 0 });
+const Seq = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Text = Type.String({ maxLength: 1_024 });
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Level = Type.Integer({ minimum: 0 });

@@ -48,6 +48,8 @@ export type Decoded =
 
 /** Unpacked size of a compressed `t`, at most. */
 const MAX_UNPACKED_BYTES = 1024 * 1024;
+/** Most messages are a window or two: Node's own chunks of 16 KiB take longer to get than to fill. */
+const UNPACKING = { maxOutputLength: MAX_UNPACKED_BYTES, chunkSize: 4_096 };
 /** Shorter telemetry stays as it is. */
 const PACK_CHARACTERS = 1_024;
 const PACK_LEVEL = 6;
@@ -65,9 +67,13 @@ function isGzip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
-function unpack(kind: TopicKind, bytes: Uint8Array): string {
+/**
+ * The text of a message, unpacked where it is packed.
+ * @throws TypeError or RangeError of Node when it is not UTF-8, broken, or too long unpacked
+ */
+export function textOf(kind: TopicKind, bytes: Uint8Array): string {
   const isPacked = kind === 'telemetry' && isGzip(bytes);
-  return utf8.decode(isPacked ? gunzipSync(bytes, { maxOutputLength: MAX_UNPACKED_BYTES }) : bytes);
+  return utf8.decode(isPacked ? gunzipSync(bytes, UNPACKING) : bytes);
 }
 
 /** Whether a payload states a major version other than ours. */
@@ -99,7 +105,7 @@ export function decodePayload<K extends TopicKind>(kind: K, bytes: Uint8Array): 
     return refuse('too-large', `${bytes.byteLength} bytes of ${kind}`);
   let value: unknown;
   try {
-    value = JSON.parse(unpack(kind, bytes));
+    value = JSON.parse(textOf(kind, bytes));
   } catch (error) {
     const tooLarge = isSystemError(error, 'ERR_BUFFER_TOO_LARGE');
     return refuse(

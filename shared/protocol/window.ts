@@ -97,9 +97,12 @@ export const EnergyQualitySchema = Type.Union([
 ]);
 export type EnergyQuality = Static<typeof EnergyQualitySchema>;
 
+/** Longest window. */
+export const MAX_WINDOW_MS = 7_200_000;
+
 /** One telemetry window: what the device did in `durationMs` before the envelope's `ts`. */
 export const WindowSchema = Type.Object({
-  durationMs: Type.Number({ minimum: 0, maximum: 7_200_000 }),
+  durationMs: Type.Number({ minimum: 0, maximum: MAX_WINDOW_MS }),
   /** SHA-256 of the manifest of the family that was served at the end of the window. */
   family: Type.String({ pattern: '^[0-9a-f]{64}$' }),
   /** Version of the device's own desired document that was in force at the end. */

@@ -25,10 +25,11 @@ client.on('message', (topic) => {
 });
 await client.subscribeAsync(topicOf('telemetry', { fleet: BENCH_FLEET, device: '+' }), { qos: 1 });
 const timer = setInterval(acknowledge, GATHER_MS);
-process.once('SIGTERM', () => {
+process.once('SIGTERM', () => process.disconnect());
+// Also when the bench was killed.
+process.once('disconnect', () => {
   clearInterval(timer);
   client.end(true);
-  process.disconnect();
 });
 process.send?.({ type: 'listens' });
 

@@ -53,7 +53,7 @@ const ROOMS: readonly Room[] = [
   {
     room: 'controller/alerts/',
     may: ['shared/', 'controller/api/schemas.ts', 'controller/api/alert-schemas.ts'],
-    types: ['controller/store/'],
+    types: ['controller/store/', 'controller/history/'],
   },
   { room: 'controller/metrics/', may: ['shared/'], types: ['controller/api/'] },
   { room: 'controller/cli/', may: ['shared/'], types: ['controller/api/'] },

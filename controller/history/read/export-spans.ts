@@ -1,5 +1,5 @@
 import { summaryOfRow } from '../summary/rows.ts';
-import { mergeSummary, type Summary, summaryOfWindow } from '../summary/summary.ts';
+import { addWindow, emptySummary, type Summary, summaryOfWindow } from '../summary/summary.ts';
 import type { SpanRow } from './export-columns.ts';
 import { floorTo, type Resolution, ROW_MS, type RollUp } from './plan.ts';
 import type { KnownDevice } from './scope.ts';
@@ -21,7 +21,7 @@ export interface SpanRange {
   readonly until: number;
 }
 
-/** Rows of a stretch of time that are looked for at once: what is not rolled up yet is held for so many. */
+/** Rows of a stretch of time that are looked for at once, and held as they are stored. */
 const STRETCH_ROWS = 500;
 const MAX_ID = Number.MAX_SAFE_INTEGER;
 
@@ -87,23 +87,36 @@ function* rollUpSpans(source: Source, range: RollUpRange): Generator<Step> {
   }
 }
 
-/** Rows of a stretch of time with what is not in them yet, by their begin. */
-function stretchOf(
+/**
+ * Rows of a stretch of time with what is not in them yet, by their begin. One at a time: decoded, a row of a
+ * device that means it takes megabytes.
+ */
+function* stretchOf(
   source: Source,
   { device, table, rolledUp }: RollUpRange,
   from: number,
   to: number,
-): [start: number, summary: Summary][] {
-  const found = new Map<number, Summary>();
-  for (const row of source.rollUps(table, 'all')(device.id, from, to)) {
-    found.set(startOf(row.key), summaryOfRow(row, 'all'));
+): Generator<[start: number, summary: Summary]> {
+  const rows = [...source.rollUps(table, 'all')(device.id, from, to)].reverse();
+  const rowBefore = (end: number): [number, Summary] | undefined => {
+    const row = rows.at(-1);
+    if (row === undefined || startOf(row.key) >= end) return undefined;
+    rows.pop();
+    return [startOf(row.key), summaryOfRow(row, 'all')];
+  };
+  const rowsBefore = function* (end: number): Generator<[number, Summary]> {
+    for (let row = rowBefore(end); row !== undefined; row = rowBefore(end)) yield row;
+  };
+  let open: [start: number, summary: Summary] | undefined;
+  for (const window of source.rawOf(device.id, { from, to, above: rolledUp, upTo: MAX_ID })) {
+    const start = floorTo(window.at, ROW_MS[table]);
+    if (open?.[0] !== start) {
+      if (open !== undefined) yield open;
+      yield* rowsBefore(start);
+      open = rowBefore(start + 1) ?? [start, emptySummary()];
+    }
+    addWindow(open[1], windowOf(window), window.flags);
   }
-  for (const row of source.rawOf(device.id, { from, to, above: rolledUp, upTo: MAX_ID })) {
-    const start = floorTo(row.at, ROW_MS[table]);
-    const window = summaryOfWindow(windowOf(row), row.flags);
-    const known = found.get(start);
-    if (known === undefined) found.set(start, window);
-    else mergeSummary(known, window);
-  }
-  return [...found].sort(([a], [b]) => a - b);
+  if (open !== undefined) yield open;
+  yield* rowsBefore(to);
 }

@@ -1,3 +1,4 @@
+import { AppError } from '../../../shared/errors.ts';
 import { mergeRow } from '../summary/rows.ts';
 import { emptySummary, type Summary } from '../summary/summary.ts';
 import { bucketAt } from './buckets.ts';
@@ -21,16 +22,60 @@ export interface Filling {
   readonly extent: Extent;
   /** The sketches that the question needs; undefined: none. */
   readonly columns: Exclude<Columns, 'all'>;
+  /** Rows and windows that may still be read for the question. */
+  readonly budget: { rows: number };
+  /** Memory of the sketches of all cells at a time, about. */
+  readonly maxBytes: number;
 }
 
-/** Summaries of the buckets of a stretch in which something was, by their index. */
-export type Cells = Map<number, Summary>;
+/** What was in the buckets of a stretch. */
+export interface Cells {
+  /** By the index of the bucket; only where something was. */
+  readonly summaries: Map<number, Summary>;
+  /** Memory of their sketches. */
+  bytes: number;
+}
+
+/** Rows and windows that one question may read, at most: some 30 s, in which nobody else is answered. */
+export const MAX_ROWS = 2_000_000;
+
+/** The cells take more memory than they may. */
+class TooHeavy extends Error {}
+
+/**
+ * Fills the cells of a stretch, or, where they would take too much memory, those of parts of it, one after
+ * the other. Sketches usually take a kilobyte, and 64 of them where a device means it.
+ * @param fill fills the cells of a stretch: `fillDevice` or `fillScope`
+ */
+export function* fillParts(
+  stretch: Stretch,
+  fill: (part: Stretch) => Cells,
+): Generator<readonly [part: Stretch, cells: Cells]> {
+  try {
+    yield [stretch, fill(stretch)];
+  } catch (error) {
+    if (!(error instanceof TooHeavy)) throw error;
+    for (const half of halvesOf(stretch)) yield* fillParts(half, fill);
+  }
+}
+
+function halvesOf({ edges, reads, since, until }: Stretch): Stretch[] {
+  const middle = edges.length >> 1;
+  const ts = edges[middle] ?? since;
+  const parts = reads.map((read) => splitRead(read, ts));
+  const first = { edges: edges.slice(0, middle + 1), since, until: Math.min(until, ts) };
+  const second = { edges: edges.slice(middle), since: Math.max(since, ts), until };
+  return [
+    { ...first, reads: parts.flatMap(({ before }) => before ?? []) },
+    { ...second, reads: parts.flatMap(({ after }) => after ?? []) },
+  ];
+}
 
 const MAX_ID = Number.MAX_SAFE_INTEGER;
 
 /** Merges what one device did. */
 export function fillDevice(filling: Filling, stretch: Stretch, device: number): Cells {
-  const cells: Cells = new Map();
+  const cells: Cells = { summaries: new Map(), bytes: 0 };
   for (const read of stretch.reads) {
     if (read.resolution === 'raw') addRaw(filling, cells, { stretch, read, device });
     else addRows(filling, cells, { stretch, read, table: read.resolution, series: device });
@@ -41,7 +86,7 @@ export function fillDevice(filling: Filling, stretch: Stretch, device: number): 
 
 /** Merges what all devices of a scope did, out of their merged series where there is one. */
 export function fillScope(filling: Filling, stretch: Stretch, scope: Scope): Cells {
-  const cells: Cells = new Map();
+  const cells: Cells = { summaries: new Map(), bytes: 0 };
   for (const read of stretch.reads) addOfScope(filling, cells, { stretch, read, scope });
   const [only] = scope.devices;
   if (scope.devices.length === 1 && only !== undefined) addUnrolledOf(filling, cells, stretch, only.id);
@@ -82,7 +127,7 @@ interface RowsOf {
 function addRows(filling: Filling, cells: Cells, { stretch, read, table, series }: RowsOf): void {
   const { source, columns } = filling;
   for (const row of source.rollUps(table, columns)(series, read.from, read.to)) {
-    mergeRow(cellOf(cells, stretch, startOf(row.key)), row, columns);
+    addTo(filling, cells, stretch, startOf(row.key), (cell) => mergeRow(cell, row, columns));
   }
 }
 
@@ -120,15 +165,41 @@ function addUnrolled(filling: Filling, cells: Cells, stretch: Stretch, scope: Sc
   }
 }
 
-function addWindow({ columns }: Filling, cells: Cells, stretch: Stretch, row: RawRow): void {
-  mergeWindow(cellOf(cells, stretch, row.at), row, columns);
+function addWindow(filling: Filling, cells: Cells, stretch: Stretch, row: RawRow): void {
+  addTo(filling, cells, stretch, row.at, (cell) => mergeWindow(cell, row, filling.columns));
 }
 
-function cellOf(cells: Cells, { edges }: Stretch, ts: number): Summary {
+/** Merges something that lies at `ts` into its cell. */
+function addTo(
+  filling: Filling,
+  cells: Cells,
+  { edges }: Stretch,
+  ts: number,
+  merge: (cell: Summary) => void,
+): void {
+  spend(filling.budget);
   const bucket = bucketAt(edges, ts);
-  const known = cells.get(bucket);
-  if (known !== undefined) return known;
-  const cell = emptySummary();
-  cells.set(bucket, cell);
-  return cell;
+  const cell = cells.summaries.get(bucket) ?? emptySummary();
+  cells.summaries.set(bucket, cell);
+  const before = bytesOf(cell, filling.columns);
+  merge(cell);
+  cells.bytes += bytesOf(cell, filling.columns) - before;
+  // What one bucket takes is bounded by the points of a summary.
+  if (cells.bytes > filling.maxBytes && edges.length > 2) throw new TooHeavy();
+}
+
+function spend(budget: Filling['budget']): void {
+  budget.rows -= 1;
+  if (budget.rows >= 0) return;
+  throw new AppError(
+    'usage',
+    `the question reads more than ${MAX_ROWS} summaries: ask for longer buckets, a shorter time, or fewer devices`,
+  );
+}
+
+function bytesOf({ points }: Summary, columns: Filling['columns']): number {
+  if (columns === undefined) return 0;
+  let bytes = 0;
+  for (const { dist } of points.values()) bytes += dist[columns]?.sketch.bytes ?? 0;
+  return bytes;
 }

@@ -5,7 +5,15 @@ import type { Split, TelemetryAnswer, TelemetryQuery } from '../../api/history-s
 import { aggregateOf, checkSplit, unitOf } from './aggregates.ts';
 import { type Bucketing, edgesOf, usualLengthMs } from './buckets.ts';
 import { type Collection, createCollection } from './collect.ts';
-import { type Cells, type Filling, fillDevice, fillScope, type Stretch } from './fill.ts';
+import {
+  type Cells,
+  type Filling,
+  fillDevice,
+  fillParts,
+  fillScope,
+  MAX_ROWS,
+  type Stretch,
+} from './fill.ts';
 import { createGapSource, type GapSource } from './gap-source.ts';
 import { mergedGroupOf } from './groups.ts';
 import { type Aggregate, type MetricRule, ruleOf } from './metrics.ts';
@@ -36,6 +44,8 @@ export interface QueryCore {
 
 /** Buckets whose summaries are in memory at a time, at most. */
 const STRETCH_BUCKETS = 512;
+/** Memory of their sketches, bytes. */
+const MAX_CELL_BYTES = 64 * 1024 * 1024;
 const DAY_MS = 86_400_000;
 
 /** Questions on a connection that is only read. */
@@ -71,7 +81,7 @@ function answer(
   const scope = scopeOf(source, question.devices, () => mergedGroupOf(source, question));
   const extent = extentOf(source, kept, now);
   const collection = createCollection(asked);
-  const resolutionMs = collect({ source, scope, extent, asked }, collection);
+  const resolutionMs = collect({ source, budget: { rows: MAX_ROWS }, scope, extent, asked }, collection);
   return {
     metric: query.metric,
     unit: unitOf(query.metric, aggregate.kind),
@@ -106,6 +116,7 @@ function askedOf({ query, now }: TelemetryQuestion, aggregate: Aggregate): Asked
 
 interface Work {
   readonly source: Source;
+  readonly budget: Filling['budget'];
   readonly scope: Scope;
   readonly extent: Extent;
   readonly asked: Asked;
@@ -136,7 +147,8 @@ function collect(work: Work, collection: Collection): number {
     const to = Math.min(end, first + STRETCH_BUCKETS + 1 < edges.length ? (part.at(-1) ?? end) : end);
     const reads = readsOf(planOf({ edges: part, since: from, until: to, horizons: extent.horizons }));
     collectStretch(work, collection, { edges: part, reads, since: from, until: Math.min(to, until) });
-    resolutionMs = Math.max(resolutionMs, longestOf(reads));
+    // Rows that begin at the end or after it are read for what lies before it, and hold nothing else.
+    resolutionMs = Math.max(resolutionMs, longestOf(reads.filter((read) => read.from < until)));
   }
   return resolutionMs;
 }
@@ -147,25 +159,28 @@ function longestOf(reads: readonly Read[]): number {
 }
 
 function collectStretch(
-  { source, scope, extent, asked }: Work,
+  { source, budget, scope, extent, asked }: Work,
   collection: Collection,
-  stretch: Stretch,
+  whole: Stretch,
 ): void {
   const { rule, aggregate, by } = asked;
   const columns = aggregate.kind === 'percentile' ? rule.distribution : undefined;
-  const filling: Filling = { source, extent, columns };
-  const put = (cells: Cells, device: string, devices: number): void => {
-    for (const [bucket, summary] of cells) {
-      const { ts, lengthMs } = bucketOf(stretch, bucket, asked);
-      collection.add({ ts, summary, device, deviceMs: lengthMs * devices });
+  const filling: Filling = { source, extent, columns, budget, maxBytes: MAX_CELL_BYTES };
+  const put = (fill: (part: Stretch) => Cells, device: string, devices: number): void => {
+    for (const [part, cells] of fillParts(whole, fill)) {
+      for (const [bucket, summary] of cells.summaries) {
+        const { ts, lengthMs } = bucketOf(part, bucket, asked);
+        collection.add({ ts, summary, device, deviceMs: lengthMs * devices });
+      }
     }
   };
   // A rate is over the time that a device reported: a gap of one neither counts nor dilutes the others.
   if (by !== 'device' && aggregate.kind !== 'rate') {
-    put(fillScope(filling, stretch, scope), '', scope.devices.length);
+    // Devices that have never sent anything are asked about too: their time is not reported.
+    put((part) => fillScope(filling, part, scope), '', scope.asked);
     return;
   }
-  for (const { id, name } of scope.devices) put(fillDevice(filling, stretch, id), name, 1);
+  for (const { id, name } of scope.devices) put((part) => fillDevice(filling, part, id), name, 1);
 }
 
 /** Where a bucket begins, and how much of it is asked for and has been. */

@@ -19,20 +19,33 @@ export function createCascade(put: PutRow): Cascade {
 /** Adds up parts that begin in the same row of a table, and passes on what is complete. */
 function createStage(table: RollUp, put: PutRow, next?: Cascade): Cascade {
   let start = 0;
-  let parts: Summary[] = [];
+  let sum: Summary | undefined;
+  /** Whether `sum` was made here: what somebody else made is not changed. */
+  let isOwn = false;
   const close = (): void => {
-    if (parts.length === 0) return;
-    const summary = mergeAll(parts);
-    parts = [];
+    const summary = sum;
+    if (summary === undefined) return;
+    sum = undefined;
+    isOwn = false;
     put(table, start, summary);
     next?.add(start, summary);
+  };
+  // Added up at once: parts that wait for each other could take any memory.
+  const add = (summary: Summary): void => {
+    if (sum === undefined) {
+      sum = summary;
+      return;
+    }
+    if (!isOwn) sum = copyOf(sum);
+    isOwn = true;
+    mergeSummary(sum, summary);
   };
   return {
     add: (at, summary) => {
       const row = floorTo(at, ROW_MS[table]);
       if (row !== start) close();
       start = row;
-      parts.push(summary);
+      add(summary);
     },
     end: () => {
       close();
@@ -41,10 +54,8 @@ function createStage(table: RollUp, put: PutRow, next?: Cascade): Cascade {
   };
 }
 
-function mergeAll(parts: readonly Summary[]): Summary {
-  const [first, ...others] = parts;
-  if (first !== undefined && others.length === 0) return first;
-  const merged = emptySummary();
-  for (const part of parts) mergeSummary(merged, part);
-  return merged;
+function copyOf(summary: Summary): Summary {
+  const copy = emptySummary();
+  mergeSummary(copy, summary);
+  return copy;
 }

@@ -107,7 +107,8 @@ function putPoint(point: PointSummary, family: number): void {
 
 /**
  * Decodes a row. Without all of its sketches the summary must not be stored again.
- * @param wanted the sketches to decode; the others stay empty, and their columns need not have been read
+ * @param wanted the sketches to decode; the others stay empty, and their columns need not have been read. Whoever
+ * wants those of one distribution asks for nothing else: gauges and the other distributions are left out then
  * @throws AppError `invalid` when a sketch is broken
  */
 export function summaryOfRow(row: ReadRow, wanted: 'all' | Wanted): Summary {
@@ -121,15 +122,19 @@ export function mergeRow(into: Summary, row: ReadRow, wanted: 'all' | Wanted): v
   beginReading(row.body);
   invariant(takeNumber() === FORMAT, 'a row has the format of this version');
   for (const name of COUNTERS) into[name] += takeNumber();
+  const isWhole = wanted === 'all' || wanted === undefined;
   for (let left = takeNumber(); left > 0; left -= 1) {
     const name = SUMMARY_GAUGES[takeNumber()];
     invariant(name !== undefined, 'a row has only gauges of the list');
-    addGauge(into.gauges, name, takeNumber(), takeNumber(), takeNumber(), takeNumber());
+    const [sumMs, ms, min, max] = [takeNumber(), takeNumber(), takeNumber(), takeNumber()];
+    if (isWhole) addGauge(into.gauges, name, sumMs, ms, min, max);
   }
   const families: string[] = [];
   for (let left = takeNumber(); left > 0; left -= 1) families.push(takeHex(FAMILY_DIGITS));
   const readers = DISTRIBUTIONS.map((name) => readerOf(row, name, wanted));
-  for (let left = takeNumber(); left > 0; left -= 1) takePoint(into, families, readers);
+  // Every object that is not made counts: a question goes through thousands of rows.
+  const isTaken = DISTRIBUTIONS.map((name) => isWhole || name === wanted);
+  for (let left = takeNumber(); left > 0; left -= 1) takePoint(into, families, { readers, isTaken });
 }
 
 function readerOf(row: ReadRow, name: DistributionName, wanted: 'all' | Wanted): SketchReader | undefined {
@@ -137,18 +142,22 @@ function readerOf(row: ReadRow, name: DistributionName, wanted: 'all' | Wanted):
   return bytes === null || bytes === undefined ? undefined : { bytes, at: 0 };
 }
 
-function takePoint(
-  into: Summary,
-  families: readonly string[],
-  readers: readonly (SketchReader | undefined)[],
-): void {
+/** By the place of a distribution in the list of them. */
+interface Takers {
+  readonly readers: readonly (SketchReader | undefined)[];
+  readonly isTaken: readonly boolean[];
+}
+
+function takePoint(into: Summary, families: readonly string[], { readers, isTaken }: Takers): void {
   const family = families[takeNumber()] ?? OTHER_FAMILY;
   const point = pointIn(into, family, takeNumber() === 1 ? 'gpu' : 'cpu', takeNumber());
   for (const name of POINT_COUNTERS) point[name] += takeNumber();
   const bits = takeNumber();
   for (const [index, name] of DISTRIBUTIONS.entries()) {
     if ((bits & (1 << index)) === 0) continue;
-    const { sketch } = addDist(point, name, takeNumber(), takeNumber(), takeNumber(), takeNumber());
+    const [count, sum, min, max] = [takeNumber(), takeNumber(), takeNumber(), takeNumber()];
+    if (isTaken[index] !== true) continue;
+    const { sketch } = addDist(point, name, count, sum, min, max);
     const reader = readers[index];
     if (reader !== undefined) mergeNext(reader, sketch);
   }

@@ -10,6 +10,8 @@ import { createInserts, type Inserts } from './inserts.ts';
 import type { Alarm, CommitResult, DeviceAck, Packet, RecordReject } from './packet.ts';
 import { MAX_RANGES, rangesOf } from './seq-set.ts';
 
+/** Refused records that are told one by one; a packed message may hold a thousand. */
+const MAX_REJECTS = 100;
 /** The protocol allows no more ranges in one acknowledgement. */
 const MAX_ACK_RANGES = 10_000;
 
@@ -75,8 +77,28 @@ export function createCommitCore(sqlite: Sqlite): CommitCore {
       throw error;
     }
   };
+  /** Each on its own, in one transaction all the same: what cannot be stored shows it only at the end. */
+  const commitEach = sqlite.transaction((packets: readonly Packet[], receivedTs: number): CommitResult => {
+    const results = packets.map((packet) => {
+      try {
+        return guarded(() => commit([packet], receivedTs));
+      } catch (error) {
+        if (!isOfData(error)) throw error;
+        const detail = `${packet.device}: ${describeError(error)}`;
+        return resultOf({ ...emptyTally(), rejects: [{ reason: 'not-storable', detail }] });
+      }
+    });
+    return together(results);
+  });
   return {
-    commit: (packets, receivedTs) => guarded(() => commit.immediate(packets, receivedTs)),
+    commit: (packets, receivedTs) => {
+      try {
+        return guarded(() => commit.immediate(packets, receivedTs));
+      } catch (error) {
+        if (!isOfData(error)) throw error;
+        return guarded(() => commitEach.immediate(packets, receivedTs));
+      }
+    },
     raise: (alarm) => guarded(() => raise.immediate(alarm)),
     forget,
   };
@@ -186,10 +208,37 @@ function insertEvent(
   tally.newEvents.push({ device, ts, kind, body });
 }
 
-function resultOf({ stored, newest, ...tally }: Tally): CommitResult {
+function resultOf({ stored, newest, rejects, ...tally }: Tally): CommitResult {
   return {
     ...tally,
+    rejects: [...rejects.slice(0, MAX_REJECTS), ...byReason(rejects.slice(MAX_REJECTS))],
     acks: [...stored.values()].flatMap(acksOf),
+    newest: [...newest].map(([device, ts]) => ({ device, ts })),
+  };
+}
+
+/** One for each reason, with the detail of the last: what crosses to the main thread must not hold that up. */
+function byReason(rejects: readonly RecordReject[]): RecordReject[] {
+  const last = new Map<string, RecordReject>();
+  for (const { reason, detail } of rejects) {
+    last.set(reason, { reason, detail, records: (last.get(reason)?.records ?? 0) + 1 });
+  }
+  return [...last.values()];
+}
+
+/** What commits, one after the other, come to. */
+function together(results: readonly CommitResult[]): CommitResult {
+  const sum = (field: 'windows' | 'events' | 'duplicates') =>
+    results.reduce((total, result) => total + result[field], 0);
+  const newest = new Map<string, number>();
+  for (const { device, ts } of results.flatMap((result) => result.newest)) {
+    newest.set(device, Math.max(ts, newest.get(device) ?? 0));
+  }
+  return {
+    ...{ windows: sum('windows'), events: sum('events'), duplicates: sum('duplicates') },
+    acks: results.flatMap(({ acks }) => acks),
+    rejects: results.flatMap(({ rejects }) => rejects),
+    newEvents: results.flatMap(({ newEvents }) => newEvents),
     newest: [...newest].map(([device, ts]) => ({ device, ts })),
   };
 }

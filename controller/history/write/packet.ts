@@ -20,6 +20,8 @@ export interface DeviceAck {
 export interface RecordReject {
   readonly reason: RejectReason | 'not-storable';
   readonly detail: string;
+  /** How many it stands for, where it is not one. */
+  readonly records?: number;
 }
 
 export interface CommitResult {

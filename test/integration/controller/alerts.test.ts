@@ -3,6 +3,7 @@ import { type Alerting, createAlerting } from '../../../controller/alerts/alerti
 import type { LatestWindow } from '../../../controller/alerts/facts.ts';
 import type { KnownDevices } from '../../../controller/alerts/gather.ts';
 import type { AlertNotification } from '../../../controller/api/alert-schemas.ts';
+import type { EventRow } from '../../../controller/api/schemas.ts';
 import { createAlertStore } from '../../../controller/store/alert-store.ts';
 import { openFleetStore } from '../../../controller/store/fleet-store.ts';
 import { ALERTS_DEFAULTS, eventAt, latestAt, quietLog } from '../../support/alerts.ts';
@@ -19,6 +20,8 @@ async function watchedFleet() {
   const asked: (readonly string[])[] = [];
   const windows = new Map<string, LatestWindow>();
   let stalled: string | undefined;
+  /** In the history, newest first. */
+  const stored: EventRow[] = [];
   const contested = new Set<string>();
   const devices: KnownDevices = {
     all: () => ['cam-1', 'constructor'].map((id) => ({ id, firstSeenTs: clock.now() - 1_000 })),
@@ -52,6 +55,7 @@ async function watchedFleet() {
           }),
         );
       },
+      events: async ({ kind, since }) => stored.filter((row) => row.kind === kind && row.ts >= since),
       stalled: () => stalled,
       connected: () => true,
     });
@@ -67,6 +71,7 @@ async function watchedFleet() {
     told: () => told.map(({ rule, device, state }) => `${rule} ${device} ${state}`),
     asked,
     contested,
+    stored,
     stall: (why: string | undefined) => {
       stalled = why;
     },
@@ -112,6 +117,19 @@ test('an alert fires, is listed, outlives restarts, is told of once, and is reso
   expect(fleet.told()).toEqual(['throttled cam-1 firing', 'throttled cam-1 resolved']);
   expect(fleet.alerting().list(everything)).toEqual([]);
   expect(fleet.alerting().list({ ...everything, state: 'resolved' })).toMatchObject([{ rule: 'throttled' }]);
+});
+
+test('what was committed right before a kill, and not heard by the watch, is heard after the start', async () => {
+  await using fleet = await watchedFleet();
+  await fleet.pass(20_000);
+  fleet.alerting().onEvents([eventAt(fleet.clock.now(), throttle('begins'))]);
+  await fleet.pass(80_000);
+  expect(fleet.told()).toEqual(['throttled cam-1 firing']);
+  const beganTs = fleet.clock.now() - 80_000;
+  fleet.stored.push(eventAt(fleet.clock.now(), throttle('ends')), eventAt(beganTs, throttle('begins')));
+  await fleet.restart();
+  await fleet.pass(100_000);
+  expect(fleet.told()).toEqual(['throttled cam-1 firing', 'throttled cam-1 resolved']);
 });
 
 test('only devices that sent something are asked of the history again', async () => {

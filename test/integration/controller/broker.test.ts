@@ -58,6 +58,17 @@ test('what is published is handed over within the process too, once, and only wh
   expect(heard).toEqual(['a/1/t text', 'a/2/event text', 'a/4/t last']);
 });
 
+test('a connection has a thousand filters at most; one that it leaves makes room for another', async () => {
+  await using broker = await startBroker({ host: '127.0.0.1', port: 0, log: silentLog });
+  await using reader = await client(broker.url, 'reader');
+  await reader.subscribe(Array.from({ length: 1_000 }, (_, index) => `a/${index}`));
+  await expect(reader.subscribe(['b'])).rejects.toMatchObject({ code: 'unreachable' });
+  await reader.unsubscribe(['a/7']);
+  await reader.subscribe(['b', 'a/8']);
+  await reader.publish('b', 'here');
+  await eventually(() => expect(reader.heard).toEqual(['b here']));
+});
+
 test('topics of the broker itself cannot be written', async () => {
   await using broker = await startBroker({ host: '127.0.0.1', port: 0, log: silentLog });
   await using sender = await client(broker.url, 'sender');
@@ -71,6 +82,36 @@ test('a will is published when its connection breaks', async () => {
   await using _first = await client(broker.url, 'twin', { will: { topic: 'last/words', payload: 'gone' } });
   await using _second = await client(broker.url, 'twin');
   await eventually(() => expect(reader.heard).toEqual(['last/words gone']));
+});
+
+/** A packet of MQTT 3.1.1 with a body of less than 16 KiB. */
+function mqttPacket(type: number, ...parts: Uint8Array[]): Buffer {
+  const body = Buffer.concat(parts);
+  return Buffer.concat([Buffer.from([type, 0x80 | (body.length & 0x7f), body.length >> 7]), body]);
+}
+
+function mqttText(text: string): Buffer {
+  return Buffer.concat([Buffer.from([0, text.length]), Buffer.from(text)]);
+}
+
+test('what many say right before they go is heard, and who says goodbye leaves no will', async () => {
+  await using broker = await startBroker({ host: '127.0.0.1', port: 0, log: silentLog });
+  const heard: string[] = [];
+  await broker.listen(['last/#'], (topic) => heard.push(topic));
+  const senders = Array.from({ length: 40 }, async (_, index) => {
+    const socket = connect(broker.port, '127.0.0.1');
+    const flags = Buffer.from([4, 0b110, 0, 60]);
+    const texts = [`sender-${index}`, 'last/will', 'gone'].map(mqttText);
+    socket.write(mqttPacket(0x10, mqttText('MQTT'), flags, ...texts));
+    await once(socket, 'data');
+    return socket;
+  });
+  const sockets = await Promise.all(senders);
+  const goodbye = [mqttPacket(0x30, mqttText('last/words'), Buffer.alloc(15_000)), Buffer.from([0xe0, 0])];
+  for (const socket of sockets) socket.end(Buffer.concat(goodbye));
+  await Promise.all(sockets.map((socket) => once(socket, 'close')));
+  await eventually(() => expect(heard).toHaveLength(40));
+  expect(new Set(heard)).toEqual(new Set(['last/words']));
 });
 
 test('a port in use is a conflict that names it', async () => {

@@ -99,6 +99,23 @@ test('old windows and events are moved over whole', async () => {
   sqlite.close();
 });
 
+test('a window and an event of one number leave its range whole', async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, 'history.db');
+  makeOld(path);
+  const sqlite = openSqlite(path, { migrations: MIGRATIONS });
+  sqlite.exec(
+    `INSERT INTO old_events VALUES (NULL, 'two', '0000aaaa-0001', 2, ${START_TS}, 'synced', 'alarm', '{}')`,
+  );
+  expect(convert(sqlite)).toBe(WINDOWS + 3);
+  expect(problemsOfHistory(sqlite, true)).toEqual([]);
+  expect(sqlite.prepare('SELECT from_seq, to_seq FROM seen').raw().all()).toEqual([
+    [1, 603],
+    [2, 602],
+  ]);
+  sqlite.close();
+});
+
 test('a crash after any chunk loses and doubles nothing', async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, 'history.db');

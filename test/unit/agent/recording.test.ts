@@ -9,6 +9,8 @@ import { createWindowGatherer } from '../../../agent/telemetry/window.ts';
 import { createWindowLoop } from '../../../agent/telemetry/window-loop.ts';
 import type { EventBody } from '../../../shared/protocol/event.ts';
 import { DISTRIBUTIONS, type Distribution, type WindowBody } from '../../../shared/protocol/window.ts';
+import { toWire, WireWindowSchema } from '../../../shared/protocol/window-wire.ts';
+import { parserOf } from '../../../shared/schema.ts';
 import { Sketch } from '../../../shared/sketch.ts';
 import { keptLog, outboxOf, START_TS, stateFolder } from '../../support/agent.ts';
 import { type ManualClock, manualClock } from '../../support/clock.ts';
@@ -16,6 +18,7 @@ import { NO_READING } from '../../support/operation.ts';
 
 const END = { family: 'f'.repeat(64), slowdown: 1, price: 0, requirement: { latencyMs: 50 } };
 const HOUR_MS = 3_600_000;
+const parseWire = parserOf(WireWindowSchema);
 const fault: EventBody = { kind: 'fault', what: 'camera', reason: 'x' };
 
 function floorAt(ts: number): ClockFloor & { saved: number[] } {
@@ -181,8 +184,7 @@ describe('a window', () => {
 });
 
 describe('the window loop', () => {
-  const running = () => {
-    const clock = manualClock();
+  const running = (clock = manualClock()) => {
     const windows: WindowBody[] = [];
     const recorder = {
       window: (body: WindowBody) => void windows.push(body),
@@ -250,6 +252,18 @@ describe('the window loop', () => {
       energyMs: 500,
       energyQuality: 'measured',
     });
+  });
+
+  test('stays within what the protocol allows when the process was stopped for hours', async () => {
+    const clock = manualClock();
+    let stoppedMs = 0;
+    const { windows, stop } = running({ ...clock, monoMs: () => clock.monoMs() + stoppedMs });
+    await clock.advance(4_000);
+    stoppedMs = 3 * HOUR_MS;
+    await stop();
+    expect(windows).toHaveLength(1);
+    expect(() => windows.map((window) => parseWire(toWire(window), 'window'))).not.toThrow();
+    expect(windows[0]?.durationMs).toBe(2 * HOUR_MS);
   });
 
   test('applies another length to the window in progress', async () => {

@@ -58,3 +58,20 @@ test('alarms that wait are bounded: the oldest are given up', async () => {
   await alarms[Symbol.asyncDispose]();
   expect([stored.length, stored[0]]).toEqual([1_000, 6]);
 });
+
+test('an alarm that can never be stored holds up the others only until it is given up', async () => {
+  const clock = manualClock();
+  const stored: number[] = [];
+  const alarms = createAlarms({
+    ...{ clock, random: () => 0.5, log: silentLog },
+    raise: async ({ ts }) => {
+      if (ts === 0) throw new Error('never');
+      stored.push(ts);
+    },
+  });
+  await using _running = alarms;
+  alarms.start();
+  for (let ts = 0; ts <= 1_000; ts += 1) alarms.raise(alarmOf(ts));
+  await clock.advance(60_000);
+  expect(stored).toHaveLength(1_000);
+});

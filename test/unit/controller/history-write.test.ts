@@ -64,6 +64,27 @@ test('a batch is stored window by window, and a repeat of any of them changes no
   expect(rows('windows')).toEqual(before);
 });
 
+test('one window of a batch that does not fit is refused by itself', () => {
+  const [first, second, third] = [1, 2, 3].map((seq) => wireWindow({ seq }));
+  const wrong = { ...second, body: { ...second?.body, d: -1 } };
+  const result = core.commit([packetOf('telemetry', [first, wrong, 7, third])], RECEIVED_TS);
+  expect(result).toMatchObject({
+    windows: 2,
+    acks: [
+      {
+        ack: {
+          ranges: [
+            [1, 1],
+            [3, 3],
+          ],
+        },
+      },
+    ],
+  });
+  expect(result.rejects.map(({ reason }) => reason)).toEqual(['not-of-schema', 'not-of-schema']);
+  expect(core.commit([packetOf('telemetry', [])], RECEIVED_TS).rejects).toHaveLength(1);
+});
+
 test('a repeat is known after a restart, and after its row was deleted', () => {
   core.commit([windowPacket(wireWindow({ seq: 1 }))], RECEIVED_TS);
   sqlite.exec('DELETE FROM windows');
@@ -194,6 +215,40 @@ test('a record that the database refuses does not hold up the others, and leaves
   sqlite.exec('DROP TRIGGER picky');
   expect(core.commit([windowPacket(wireWindow({ seq: 2 }))], RECEIVED_TS)).toMatchObject({ windows: 1 });
   expect(seen()).toEqual([[1, 3]]);
+});
+
+test('a packet of which the database refuses what is known of its boot does not hold up the others', () => {
+  sqlite.exec(`CREATE TRIGGER picky BEFORE UPDATE ON boots WHEN new.previous_last_seq = 9
+    BEGIN SELECT raise(ABORT, 'not this one'); END`);
+  const previous = { bootId: '0000aaaa-0000', lastSeq: 9 };
+  const packets = [
+    windowPacket(wireWindow({ seq: 2 })),
+    eventPacket(eventRecord({ seq: 1 }, { kind: 'boot', version: '0.1.0', previous })),
+    windowPacket(wireWindow({ seq: 3 }), wireWindow({ seq: 4 })),
+  ];
+  expect(core.commit(packets, RECEIVED_TS)).toMatchObject({
+    ...{ windows: 3, events: 0, duplicates: 0, newEvents: [] },
+    acks: [{ ack: { ranges: [[2, 2]] } }, { ack: { ranges: [[3, 4]] } }],
+    rejects: [{ reason: 'not-storable', detail: 'jetson-1: not this one' }],
+    newest: [{ device: 'jetson-1', ts: wireWindow({ seq: 4 }).ts }],
+  });
+  expect(seen()).toEqual([[2, 4]]);
+  sqlite.exec('DROP TRIGGER picky');
+  expect(core.commit(packets, RECEIVED_TS)).toMatchObject({ windows: 0, events: 1, duplicates: 3 });
+});
+
+test('of thousands of records that are refused only some are told one by one; all are counted', () => {
+  const foreign = Array.from({ length: 150 }, (_, seq) => wireWindow({ device: 'other', seq: seq + 1 }));
+  const { rejects } = core.commit([packetOf('telemetry', foreign)], RECEIVED_TS);
+  expect(rejects).toHaveLength(101);
+  expect(rejects.at(-1)).toMatchObject({ reason: 'not-of-schema', records: 50 });
+});
+
+test.each([1e300, Number.MAX_SAFE_INTEGER + 1])('a boot before that ended at %s is none', (lastSeq) => {
+  const previous = { bootId: '0000aaaa-0000', lastSeq };
+  const packet = eventPacket(eventRecord({}, { kind: 'boot', version: '0.1.0', previous }));
+  const result = core.commit([packet, windowPacket(wireWindow({ seq: 2 }))], RECEIVED_TS);
+  expect(result).toMatchObject({ windows: 1, events: 0, rejects: [{ reason: 'not-of-schema' }] });
 });
 
 test('a boot that leaves out every second number is refused beyond a bound, and heals', () => {

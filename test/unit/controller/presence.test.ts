@@ -41,4 +41,6 @@ test('a boot that comes back after another one is a conflict, which begins once'
   expect(conflicts).toEqual([false, false, true, false, false]);
   expect(isContested(presence, 10)).toBe(true);
   expect(isContested(presence, 10 + 3_600_000)).toBe(false);
+  // The clock was put back by far.
+  expect(isContested(presence, -3_600_000)).toBe(false);
 });

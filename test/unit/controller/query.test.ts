@@ -1,12 +1,18 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Metric, TelemetryAnswer, TelemetryQuery } from '../../../controller/api/history-schemas.ts';
+import {
+  type Metric,
+  type TelemetryAnswer,
+  type TelemetryQuery,
+  TelemetryQuerySchema,
+} from '../../../controller/api/history-schemas.ts';
 import { bucketAt, edgesOf } from '../../../controller/history/read/buckets.ts';
 import { createCollection, MAX_POINTS } from '../../../controller/history/read/collect.ts';
 import { ruleOf } from '../../../controller/history/read/metrics.ts';
 import { groupKey } from '../../../controller/history/rollup/groups.ts';
 import { summaryOfWindow } from '../../../controller/history/summary/summary.ts';
+import { parserOf } from '../../../shared/schema.ts';
 import { zoneOf } from '../../../shared/zone.ts';
 import '../../support/properties.ts';
 import {
@@ -169,7 +175,28 @@ test('a rate is over the time that is reported, summed over devices: a gap neith
     expect([power.unit, power.series[0]?.points[0]?.value]).toEqual(['W', 10]);
     const coverage = ask(world, { metric: 'coverage', by: 'device', until: T0 + MINUTE_MS });
     expect(valuesOf(coverage)).toEqual({ a: [[T0, 1, 6]], b: [[T0, 0.5, 3]] });
-    expect(ask(world, { metric: 'coverage', until: T0 + MINUTE_MS }).series[0]?.points[0]?.value).toBe(0.75);
+    const wholeOf = (devices?: string[]) =>
+      ask(world, { metric: 'coverage', until: T0 + MINUTE_MS }, devices).series[0]?.points[0]?.value;
+    expect(wholeOf()).toBe(0.75);
+    // One that has never sent anything.
+    expect(wholeOf(['a', 'silent'])).toBe(0.5);
+  }
+});
+
+test('the first and the last times that may be asked for are reckoned with', () => {
+  using world = createWorld();
+  world.add({ device: 'a', at: T0 + 1, body: bodyOf() });
+  const last = Date.parse('9999-12-31T23:59:59.999Z');
+  const parse = parserOf(TelemetryQuerySchema);
+  expect(() => parse({ metric: 'windows', since: last + 1 }, 'query')).toThrow('since');
+  const buckets = [{ bucketMs: HOUR_MS }, { bucketMs: 366 * DAY_MS }, { bucket: 'month' }] as const;
+  for (const timeZone of ['UTC', 'Europe/Berlin']) {
+    for (const bucket of buckets) {
+      const end = ask(world, { metric: 'windows', ...bucket, timeZone, since: last, until: last });
+      expect(end.series).toEqual([]);
+      const all = ask(world, { metric: 'windows', ...bucket, timeZone, since: 0, until: last });
+      expect(all.series[0]?.points).toHaveLength(1);
+    }
   }
 });
 

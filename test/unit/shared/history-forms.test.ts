@@ -26,6 +26,7 @@ const NEW: readonly EventBody[] = [
   { kind: 'shed', frames: 3, reason: 'burst', timeLeftMs: -2, ...EXPECTED },
   { kind: 'drift', state: 'begins', pe: 'cpu', level: 2, reason: 'agreement fell' },
   { kind: 'quarantine', state: 'begins', pe: 'gpu', level: 3, reason: 'it crashed twice' },
+  { kind: 'throttle', state: 'begins', reason: 'cpu at 3 of 7' },
 ];
 
 test.each([...OLD, ...NEW])('an event of kind $kind is read as it was written: %j', (event) => {
