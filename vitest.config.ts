@@ -4,7 +4,6 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/support/properties.ts'],
-    exclude: ['test/chaos/**'],
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -218,11 +218,16 @@ function createWriter(sql: OutboxSql, bootId: string) {
   return { write, drop };
 }
 
-/** The oldest records when there are too many bytes; else those of them that are too old. */
+/**
+ * The oldest records when there are too many bytes; else those of them that are too old, once they are many or a
+ * tenth over: each drop leaves a gap event behind, and one for every record would double what is written.
+ */
 function tooMuch(sql: OutboxSql, { waitingBytes }: State, { ts }: Stamp, limits: OutboxOptions): Row[] {
   if (waitingBytes > limits.maxBytes) return sql.oldest.all(DROP_CHUNK);
   // Of an unsynced row no one knows the age: it may be of today, dated 1970.
-  return sql.stale.all(DROP_CHUNK, ts - limits.maxAgeMs);
+  const stale = sql.stale.all(DROP_CHUNK, ts - limits.maxAgeMs);
+  const isOverdue = stale.some((row) => row.ts < ts - 1.1 * limits.maxAgeMs);
+  return isOverdue || stale.length === DROP_CHUNK ? stale : [];
 }
 
 function gapOf(bootId: string, { from, to, reason }: Owed): NewRecord {

@@ -303,6 +303,16 @@ describe('age', () => {
     expect(gapsIn(outbox)).toHaveLength(1);
   });
 
+  test('drops a tenth of its length at once, so that few gap events tell of it', async () => {
+    await using folder = await stateFolder();
+    const outbox = outboxOf(folder.open(), { maxAgeMs: 1_000 });
+    for (let ms = 0; ms < 3_000; ms += 10) outbox.append(faultOf('x'), stampAt(ms));
+    const { dropped, pending } = outbox.totals();
+    expect(pending).toBeLessThan(125);
+    expect(dropped).toBeGreaterThan(180);
+    expect(gapsIn(outbox).length).toBeLessThan(25);
+  });
+
   test('of a record without a trusted clock is not known, so it stays', async () => {
     await using folder = await stateFolder();
     const outbox = outboxOf(folder.open(), { maxAgeMs: 1_000 });

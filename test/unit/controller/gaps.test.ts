@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { countOutside } from '../../../controller/history/read/gap-source.ts';
 import { holesOf } from '../../../controller/history/read/gaps.ts';
 import '../../support/properties.ts';
 import { createWorld } from './query-world.ts';
@@ -25,6 +26,24 @@ test('holes and ranges together are all numbers, each once', () => {
     expect(holes.every(([, to]) => to <= end)).toBe(true);
   });
   fc.assert(property, { numRuns: 200 });
+});
+
+test('of losses that overlap every number counts once, and none that came in', () => {
+  const piece = fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 0, max: 9 }));
+  const property = fc.property(
+    fc.array(piece),
+    fc.uniqueArray(fc.integer({ min: 1, max: 75 })),
+    (pieces, came) => {
+      const lost = pieces.map(([from, length]): [number, number] => [from, from + length]);
+      const seen = came.toSorted((a, b) => a - b).map((seq): [number, number] => [seq, seq]);
+      const numbers = Array.from({ length: 80 }, (_, seq) => seq);
+      const expected = numbers.filter(
+        (seq) => lost.some(([from, to]) => from <= seq && seq <= to) && !came.includes(seq),
+      );
+      expect(countOutside(lost, seen)).toBe(expected.length);
+    },
+  );
+  fc.assert(property, { numRuns: 300 });
 });
 
 test('what a device counted as lost is told apart from what is only missing', () => {
