@@ -1,6 +1,8 @@
 import type { Clock } from '../shared/clock.ts';
+import { AppError } from '../shared/errors.ts';
 import type { ControllerConfig } from './config.ts';
 import type { History } from './history/history.ts';
+import type { RollUpResult } from './history/rollup/roll-up.ts';
 import type { Devices } from './registry/devices.ts';
 import type { Groups } from './registry/groups.ts';
 import { membersOf } from './registry/membership.ts';
@@ -19,7 +21,11 @@ export function jobsOf({ history, groups, devices, retention, clock }: JobsDeps)
   const members = () =>
     new Map(groups.named().map((group) => [group.name, membersOf(group, devices.all()).map(({ id }) => id)]));
   return [
-    { name: 'roll-up', cron: '* * * * *', run: (signal) => unlessStopped(history.rollUp(members()), signal) },
+    {
+      name: 'roll-up',
+      cron: '* * * * *',
+      run: (signal) => unlessStopped(history.rollUp(members()).then(checkRead), signal),
+    },
     // Not at a full hour: the roll-up of the hour that has ended has its turn first.
     {
       name: 'retention',
@@ -28,6 +34,16 @@ export function jobsOf({ history, groups, devices, retention, clock }: JobsDeps)
     },
     { name: 'checkpoint', cron: '*/5 * * * *', run: () => history.checkpoint() },
   ];
+}
+
+/** @throws AppError `system` when some windows could not be read: those that can be are in the summaries */
+function checkRead({ damaged }: RollUpResult): void {
+  if (damaged === 0) return;
+  const windows = damaged === 1 ? '1 stored window' : `${damaged} stored windows`;
+  throw new AppError(
+    'system',
+    `${windows} cannot be read: the database is damaged; look with 'ofa-fleet history integrity'`,
+  );
 }
 
 /**

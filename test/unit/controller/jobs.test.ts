@@ -31,3 +31,18 @@ test('work of the history that fails is a job that failed', async () => {
   });
   for (const { run } of jobs) await expect(run(new AbortController().signal)).rejects.toThrow('no room');
 });
+
+test('windows that cannot be read make the roll-up a job that failed, and say where to look', async () => {
+  const [rollUp] = jobsOf({
+    history: {
+      rollUp: async () => ({ windows: 5, damaged: 1, rows: 3 }),
+      retain: async () => Promise.reject(new Error('not asked')),
+      checkpoint: async () => Promise.reject(new Error('not asked')),
+    },
+    groups: { named: () => [] },
+    devices: { all: () => [] },
+    retention: { rawMs: 0, minuteMs: 0, hourMs: 0, dayMs: 0 },
+    clock: manualClock(),
+  });
+  await expect(rollUp?.run(new AbortController().signal)).rejects.toThrow('history integrity');
+});
