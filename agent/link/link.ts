@@ -7,6 +7,7 @@ import {
   type Decoded,
   decodeMessage,
   encodeMessage,
+  type JsonKind,
   type Payload,
   packText,
 } from '../../shared/protocol/messages.ts';
@@ -18,13 +19,13 @@ export type BadMessage = Extract<Decoded, { ok: false }>;
 
 /** A link that is up, as the rest of the agent uses it. */
 export interface Uplink {
-  publish<K extends TopicKind>(message: OutgoingMessage<K>): Promise<void>;
+  publish<K extends JsonKind>(message: OutgoingMessage<K>): Promise<void>;
   /** Publishes what is JSON of the topic's schema already. */
   publishText<K extends TopicKind>(message: OutgoingText<K>): Promise<void>;
   followGroups(names: readonly string[]): Promise<void>;
 }
 
-export interface OutgoingMessage<K extends TopicKind> {
+export interface OutgoingMessage<K extends JsonKind> {
   readonly kind: K;
   readonly parameters: TopicParameters<K>;
   readonly payload: Payload<K>;

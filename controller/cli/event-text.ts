@@ -26,6 +26,8 @@ export function describeEvent(body: EventRow['body']): string {
       return `${body.records} records lost (${body.from}-${body.to}): ${body.reason}`;
     case 'throttle':
       return `${body.state === 'begins' ? 'slowed down' : 'slowed down no more'}: ${body.reason}`;
+    case 'install':
+      return describeInstall(body);
     case 'fault':
     case 'alarm':
       return `${body.what}: ${body.reason}`;
@@ -34,4 +36,10 @@ export function describeEvent(body: EventRow['body']): string {
 
 function pointOf({ pe, level }: { readonly pe?: string; readonly level: number }): string {
   return pe === undefined ? String(level) : `${pe}/${level}`;
+}
+
+function describeInstall(body: Extract<EventRow['body'], { kind: 'install' }>): string {
+  const { what, name, version, deed, state, step, reason } = body;
+  const doing = `${deed === 'install' ? '' : 'back from '}${what} ${name} ${version}`;
+  return `${doing}: ${state === 'in-progress' ? step : state}${reason === undefined ? '' : `: ${reason}`}`;
 }

@@ -1,5 +1,6 @@
 import { ID_PATTERN } from './ids.ts';
 import { MESSAGES } from './messages.ts';
+import { CHUNK_BYTES, SHA256_PATTERN } from './release.ts';
 import { MAX_MESSAGE_BYTES, PROTOCOL_VERSION, TOPIC_TEMPLATES, type TopicKind } from './topics.ts';
 
 /** What each topic is for, in one line. */
@@ -17,6 +18,9 @@ const SUMMARIES = {
   event: 'What happened: a switch, a violation, a gap and so on; acknowledged as windows are.',
   command: 'A command; not carried out after it expires, and at most once per id.',
   commandResult: 'The answer to a command, repeated unchanged when the same id is asked again.',
+  keyring: 'Whose signatures count, signed by its roots; read only after a signature has been found good.',
+  want: 'Chunks of a blob that a device is missing.',
+  chunk: 'The bytes of one chunk of a blob, for every device that listens.',
 } as const satisfies Record<TopicKind, string>;
 
 const PARAMETERS: Readonly<Record<string, string>> = {
@@ -24,6 +28,8 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   group: `Id of the group (${ID_PATTERN}).`,
   device: `Id of the device (${ID_PATTERN}).`,
   id: `Id of the command (${ID_PATTERN}), chosen by the controller.`,
+  sha256: `SHA-256 of the blob (${SHA256_PATTERN}).`,
+  n: `Number of the chunk, from 0; each but the last has ${CHUNK_BYTES} bytes.`,
 };
 
 type Json = Readonly<Record<string, unknown>>;
@@ -85,5 +91,6 @@ function operationOf(kind: TopicKind): Json {
 function messageOf(kind: TopicKind): Json {
   // A round trip by text: a document must not share objects with the schemas that parsers are made from.
   const payload: unknown = JSON.parse(JSON.stringify(MESSAGES[kind].schema));
-  return { name: kind, summary: SUMMARIES[kind], payload };
+  const contentType = kind === 'chunk' ? { contentType: 'application/octet-stream' } : {};
+  return { name: kind, summary: SUMMARIES[kind], ...contentType, payload };
 }

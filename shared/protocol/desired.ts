@@ -41,5 +41,8 @@ export const DeviceDesiredSchema = Type.Object({
   requirement: Type.Optional(FieldsSchema),
   settings: Type.Optional(FieldsSchema),
   groups: Type.Optional(Type.Array(MembershipSchema, { maxItems: 64 })),
+  /** Orders of rollouts (`OrderSchema`), left open here for the same reason. */
+  family: Type.Optional(Type.Unknown()),
+  program: Type.Optional(Type.Unknown()),
 });
 export type DeviceDesired = Static<typeof DeviceDesiredSchema>;

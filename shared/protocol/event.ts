@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { envelopeOf } from './envelope.ts';
-import { BootIdSchema } from './ids.ts';
+import { BootIdSchema, IdSchema } from './ids.ts';
+import { INSTALL_STATES, INSTALL_STEPS, ReleaseKindSchema } from './release.ts';
 import { LIMITS } from './requirement.ts';
 import { ProcessingElementSchema } from './window.ts';
 
@@ -90,6 +91,19 @@ const ThrottleEvent = Type.Object({ kind: Type.Literal('throttle'), state: Spell
 /** Something of the device does not work as it should. */
 const FaultEvent = Type.Object({ kind: Type.Literal('fault'), what: Text, reason: Text });
 
+/** A step of an install has been reached, or it ended. */
+const InstallEvent = Type.Object({
+  kind: Type.Literal('install'),
+  what: ReleaseKindSchema,
+  rollout: IdSchema,
+  deed: Type.Union([Type.Literal('install'), Type.Literal('revert')]),
+  name: IdSchema,
+  version: Type.Integer({ minimum: 1 }),
+  state: Type.Enum([...INSTALL_STATES]),
+  step: Type.Enum([...INSTALL_STEPS]),
+  reason: Type.Optional(Text),
+});
+
 /** Records `from..to` of a boot were dropped and will never arrive. */
 const GapEvent = Type.Object({
   kind: Type.Literal('gap'),
@@ -110,6 +124,7 @@ export const EventSchema = Type.Union([
   QuarantineEvent,
   ThrottleEvent,
   FaultEvent,
+  InstallEvent,
   GapEvent,
 ]);
 export type EventBody = Static<typeof EventSchema>;
@@ -122,6 +137,7 @@ export const EVENT_KINDS = [
   'quarantine',
   'throttle',
   'fault',
+  'install',
   'gap',
 ] as const satisfies EventBody['kind'][];
 

@@ -1,14 +1,23 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
-import type { Static, TSchema } from 'typebox';
+import Type, { type Static, type TSchema } from 'typebox';
 import { isSystemError } from '../errors.ts';
 import { type Parser, parserOf } from '../schema.ts';
 import { CommandResultSchema, CommandSchema } from './command.ts';
 import { DesiredSchema, DeviceDesiredSchema } from './desired.ts';
 import { AckSchema, EventEnvelopeSchema } from './event.ts';
+import { CHUNK_BYTES, KeyringMessageSchema, WantSchema } from './release.ts';
 import { ReportedSchema } from './reported.ts';
 import { ControllerStatusSchema, DeviceStatusSchema } from './status.ts';
 import { MAX_MESSAGE_BYTES, parseTopic, type TopicKind, type TopicParameters } from './topics.ts';
 import { WireTelemetrySchema } from './window-wire.ts';
+
+/** The one payload that is no JSON: bytes of a blob, as they are. */
+const ChunkSchema = Type.Unsafe<Uint8Array>({
+  type: 'string',
+  format: 'binary',
+  minLength: 1,
+  maxLength: CHUNK_BYTES,
+});
 
 /** The schema, retention and direction of every topic: what the AsyncAPI document is made from. */
 export const MESSAGES = {
@@ -23,9 +32,15 @@ export const MESSAGES = {
   event: { schema: EventEnvelopeSchema, retained: false, from: 'agent' },
   command: { schema: CommandSchema, retained: false, from: 'controller' },
   commandResult: { schema: CommandResultSchema, retained: false, from: 'agent' },
+  keyring: { schema: KeyringMessageSchema, retained: true, from: 'controller' },
+  want: { schema: WantSchema, retained: false, from: 'agent' },
+  chunk: { schema: ChunkSchema, retained: false, from: 'controller' },
 } as const satisfies Record<TopicKind, { schema: TSchema; retained: boolean; from: 'controller' | 'agent' }>;
 
 export type Payload<K extends TopicKind> = Static<(typeof MESSAGES)[K]['schema']>;
+
+/** Topics whose payload is JSON. */
+export type JsonKind = Exclude<TopicKind, 'chunk'>;
 
 /** Why a message was dropped; the keys of the counters that show it. */
 export type RejectReason = 'unknown-topic' | 'too-large' | 'not-json' | 'wrong-version' | 'not-of-schema';
@@ -103,6 +118,7 @@ function refuse(reason: RejectReason, detail: string): Refused {
 export function decodePayload<K extends TopicKind>(kind: K, bytes: Uint8Array): DecodedPayload<K> {
   if (bytes.byteLength > MAX_MESSAGE_BYTES)
     return refuse('too-large', `${bytes.byteLength} bytes of ${kind}`);
+  if (kind === 'chunk') return chunkOf(bytes) as DecodedPayload<K>;
   let value: unknown;
   try {
     value = JSON.parse(textOf(kind, bytes));
@@ -124,6 +140,13 @@ export function decodePayload<K extends TopicKind>(kind: K, bytes: Uint8Array): 
   }
 }
 
+/** A copy: what came is a part of a larger read of the socket. */
+function chunkOf(bytes: Uint8Array): DecodedPayload<'chunk'> {
+  if (bytes.byteLength > CHUNK_BYTES) return refuse('too-large', `${bytes.byteLength} bytes of a chunk`);
+  if (bytes.byteLength === 0) return refuse('not-of-schema', 'an empty chunk');
+  return { ok: true, payload: Uint8Array.from(bytes) };
+}
+
 /** As `decodePayload`, of a message of which only the topic is known. */
 export function decodeMessage(topic: string, bytes: Uint8Array): Decoded {
   if (bytes.byteLength > MAX_MESSAGE_BYTES)
@@ -135,7 +158,7 @@ export function decodeMessage(topic: string, bytes: Uint8Array): Decoded {
 }
 
 /** Writes the payload of a topic of this kind; the type parameter is what keeps sender and schema together. */
-export function encodeMessage<K extends TopicKind>(_kind: K, payload: Payload<K>): string {
+export function encodeMessage<K extends JsonKind>(_kind: K, payload: Payload<K>): string {
   return JSON.stringify(payload);
 }
 
@@ -150,6 +173,6 @@ export function packText(kind: TopicKind, text: string): string | Uint8Array {
 }
 
 /** Writes a payload as it goes out. */
-export function packMessage<K extends TopicKind>(kind: K, payload: Payload<K>): string | Uint8Array {
+export function packMessage<K extends JsonKind>(kind: K, payload: Payload<K>): string | Uint8Array {
   return packText(kind, encodeMessage(kind, payload));
 }

@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { VersionSchema } from './desired.ts';
 import { BootIdSchema, IdSchema } from './ids.ts';
+import { InstallReportSchema } from './release.ts';
 import { RequirementSchema, SettingsSchema } from './requirement.ts';
 import { ProcessingElementSchema } from './window.ts';
 
@@ -72,6 +73,15 @@ export const ReportedSchema = Type.Object({
   policy: Type.Optional(ShortText),
   profile: Type.Optional(ProfileInfoSchema),
   sensors: Type.Optional(Type.Array(SensorHealthSchema, { maxItems: MAX_SENSORS })),
+  /** How far it is with the newest order of each kind, or how that ended. */
+  install: Type.Optional(
+    Type.Object({
+      family: Type.Optional(InstallReportSchema),
+      program: Type.Optional(InstallReportSchema),
+    }),
+  ),
+  /** Version of the keyring that signatures are checked by; absent where none is trusted yet. */
+  keyring: Type.Optional(Type.Integer({ minimum: 1 })),
   /** The versions of desired documents that this report answers. */
   applied: Type.Object({
     fleet: Type.Optional(VersionSchema),

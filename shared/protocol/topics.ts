@@ -1,4 +1,5 @@
 import { isId } from './ids.ts';
+import { CHUNK_BYTES, MAX_BLOB_BYTES, SHA256_PATTERN } from './release.ts';
 
 /** Major version of the protocol; the first level after the root. */
 export const PROTOCOL_VERSION = 1;
@@ -21,6 +22,9 @@ export const TOPIC_TEMPLATES = {
   event: 'ofa/1/{fleet}/d/{device}/event',
   command: 'ofa/1/{fleet}/d/{device}/cmd/{id}',
   commandResult: 'ofa/1/{fleet}/d/{device}/cmd/{id}/result',
+  keyring: 'ofa/1/{fleet}/keyring',
+  want: 'ofa/1/{fleet}/d/{device}/want',
+  chunk: 'ofa/1/{fleet}/blob/{sha256}/chunk/{n}',
 } as const;
 
 export type TopicKind = keyof typeof TOPIC_TEMPLATES;
@@ -56,6 +60,15 @@ const COMPILED = Object.entries(TOPIC_TEMPLATES).map(([kind, template]) => {
   };
 });
 
+const SHA256 = new RegExp(SHA256_PATTERN);
+const CHUNK_NUMBER = /^(0|[1-9]\d{0,5})$/;
+
+/** What a level may be, where it is not an id. */
+const LEVEL_RULES: Readonly<Record<string, (level: string) => boolean>> = {
+  sha256: (level) => SHA256.test(level),
+  n: (level) => CHUNK_NUMBER.test(level) && Number(level) < MAX_BLOB_BYTES / CHUNK_BYTES,
+};
+
 function parametersOf(
   parameters: readonly Level[],
   levels: readonly string[],
@@ -63,13 +76,13 @@ function parametersOf(
   const values: Record<string, string> = {};
   for (const { at, text } of parameters) {
     const level = levels[at] ?? '';
-    if (!isId(level)) return undefined;
+    if (!(LEVEL_RULES[text] ?? isId)(level)) return undefined;
     values[text] = level;
   }
   return values;
 }
 
-/** Reads a topic; undefined when it is none of ours or one of its levels is not an id. */
+/** Reads a topic; undefined when it is none of ours or one of its levels is not what it has to be. */
 export function parseTopic(topic: string): ParsedTopic | undefined {
   const levels = topic.split('/');
   for (const { kind, count, literals, parameters } of COMPILED) {

@@ -6,9 +6,9 @@ import { systemClock } from '../../shared/clock.ts';
 import { askControl, askStatus } from '../../shared/control/client.ts';
 import { connectMqtt } from '../../shared/mqtt.ts';
 import type { EventEnvelope } from '../../shared/protocol/event.ts';
-import { decodeMessage, encodeMessage, type Payload } from '../../shared/protocol/messages.ts';
+import { decodeMessage, encodeMessage, type JsonKind, type Payload } from '../../shared/protocol/messages.ts';
 import type { Reported } from '../../shared/protocol/reported.ts';
-import { type TopicKind, type TopicParameters, topicOf } from '../../shared/protocol/topics.ts';
+import { type TopicParameters, topicOf } from '../../shared/protocol/topics.ts';
 import type { WindowEnvelope } from '../../shared/protocol/window.ts';
 import { fromWire } from '../../shared/protocol/window-wire.ts';
 import { keptLog } from './agent.ts';
@@ -78,7 +78,7 @@ export interface ScriptedController extends AsyncDisposable {
   readonly results: Payload<'commandResult'>[];
   /** From now on everything is acknowledged as it comes. */
   acknowledgeAll(): Promise<void>;
-  send<K extends TopicKind>(kind: K, parameters: TopicParameters<K>, payload: Payload<K>): Promise<void>;
+  send<K extends JsonKind>(kind: K, parameters: TopicParameters<K>, payload: Payload<K>): Promise<void>;
   sendRaw(topic: string, payload: string): Promise<void>;
 }
 
