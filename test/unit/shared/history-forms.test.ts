@@ -27,6 +27,17 @@ const NEW: readonly EventBody[] = [
   { kind: 'drift', state: 'begins', pe: 'cpu', level: 2, reason: 'agreement fell' },
   { kind: 'quarantine', state: 'begins', pe: 'gpu', level: 3, reason: 'it crashed twice' },
   { kind: 'throttle', state: 'begins', reason: 'cpu at 3 of 7' },
+  {
+    kind: 'install',
+    what: 'family',
+    rollout: 'r-1',
+    deed: 'install',
+    name: 'fashion-mnist',
+    version: 3,
+    state: 'failed',
+    step: 'soaking',
+    reason: 'it died three times',
+  },
 ];
 
 test.each([...OLD, ...NEW])('an event of kind $kind is read as it was written: %j', (event) => {
