@@ -21,6 +21,8 @@ const ERROR_TABLE = {
   unreachable: { exitCode: 7, httpStatus: 503 },
   /** The token is missing or wrong. */
   unauthorized: { exitCode: 7, httpStatus: 401 },
+  /** What was waited for was ended before it was done: a rollout was aborted. */
+  aborted: { exitCode: 4, httpStatus: 409 },
   /** The machine failed us: disk full, permission, native library. */
   system: { exitCode: 1, httpStatus: 500 },
 } as const satisfies Record<string, { exitCode: number; httpStatus: number }>;

@@ -53,4 +53,37 @@ export const FLEET_MIGRATIONS: readonly string[] = [
 
   CREATE TABLE alert_spells (device TEXT PRIMARY KEY, spells TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE releases (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    manifest BLOB NOT NULL,
+    signature TEXT NOT NULL,
+    published_ts INTEGER NOT NULL,
+    PRIMARY KEY (kind, name, version)
+  ) STRICT;
+
+  CREATE TABLE rollouts (
+    id TEXT PRIMARY KEY,
+    created_ts INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE rollout_devices (
+    rollout TEXT NOT NULL,
+    device TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (rollout, device)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE orders (
+    device TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (device, kind)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
