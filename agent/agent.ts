@@ -18,6 +18,7 @@ import { createSensors, type Sensors } from './sensors/sensors.ts';
 import { bringIntoService } from './serving.ts';
 import { metaOf, openAgentDatabase } from './store/database.ts';
 import { openTelemetry, type Telemetry } from './telemetry/telemetry.ts';
+import { openUpdates } from './updates.ts';
 import { type Wired, wire } from './wiring.ts';
 
 export interface Agent extends AsyncDisposable {
@@ -70,26 +71,25 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
   const sensors = stack.use(openSensors(deps, log));
   const machine = machineOf(config.sensors.root);
   const meter = await openPowerMeter(join(config.sensors.root, 'sys'));
-  const serving = await bringIntoService({ ...deps, database, log, machine, meter }, stack);
+  const updates = await openUpdates({ ...deps, database, log });
+  const resources = stack.use(new AsyncDisposableStack());
+  const first = await bringIntoService({ ...deps, database, log, machine, meter }, resources);
   const restart = Promise.withResolvers<void>();
-  const stopping = new AbortController();
-  const { signal } = stopping;
-  const askRestart = restart.resolve;
-  const wired = wire({ deps, bootId, inForce, telemetry, serving, sensors, meta, signal, askRestart });
+  const parts = { deps, bootId, inForce, telemetry, first, resources, sensors, updates, meta };
+  const wired = wire({ ...parts, askRestart: restart.resolve });
+  const host = stack.use(wired.host);
   await serveMetrics(wired, deps, stack);
   const background = createBackground({ ...deps, log, stack });
   background('link', (stop) => keepLink(wired.link, stop));
   stack.defer(() => flush({ clock, log }, telemetry, wired));
   background('windows', wired.windows.run);
-  background('sensors', wired.operation.sensing);
-  background('frames', wired.operation.loop.run);
-  stack.defer(async () => {
-    stopping.abort();
-    await wired.operation.settled();
-  });
+  background('sensors', host.sensing);
+  background('frames', host.frames);
+  stack.defer(() => host.settle());
+  background('installer', wired.installer.run);
   stack.use(await serveControl(config.state.dir, wired.control));
-  const { family } = serving.activation;
-  log.info({ family: family.manifest.name, source: serving.frames.name, bootId }, 'agent started');
+  const { family, frames } = first;
+  log.info({ family: family.manifest.name, source: frames.name, bootId }, 'agent started');
   return { restartAsked: restart.promise };
 }
 

@@ -16,8 +16,9 @@ import {
   type RequirementConfig,
   requirementSchema,
 } from './config-parts.ts';
+import { checkUpdates, type UpdatesConfig, updatesSchema } from './config-updates.ts';
 
-export interface AgentConfig extends ManagerConfig {
+export interface AgentConfig extends ManagerConfig, UpdatesConfig {
   state: { dir: string };
   fleet: string;
   device: string;
@@ -131,6 +132,7 @@ export function agentConfigSchema(): ConfigSchema<AgentConfig> {
     engine: engineSchema(),
     requirement: requirementSchema(),
     ...managerSchema(),
+    ...updatesSchema(),
     telemetry: {
       windowMs: {
         doc: 'Length of a telemetry window',
@@ -196,6 +198,7 @@ export function loadAgentConfig(sources: ConfigSources): LoadedConfig<AgentConfi
   checkEngine(loaded.values.engine);
   checkManager(loaded.values);
   checkRequirement(loaded.values.requirement);
+  checkUpdates(loaded.values);
   return loaded;
 }
 

@@ -1,30 +1,27 @@
 import { packageVersion } from '../shared/package.ts';
 import type { InForce } from './desired/in-force.ts';
 import type { AgentNow } from './metrics/metrics.ts';
-import type { Operation } from './operation/operation.ts';
-import type { Serving } from './serving.ts';
+import { reportedFamily } from './report/document.ts';
+import type { Service } from './service/service.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 import type { WindowEnd } from './telemetry/window-loop.ts';
 
 /** What is asked for the state of this moment. */
 export interface Asked {
   readonly device: string;
-  readonly serving: Pick<Serving, 'activation'>;
+  /** That serves at this moment. */
+  readonly service: Service;
   readonly inForce: InForce;
   readonly telemetry: Telemetry;
-  readonly operation: Operation;
 }
 
 /** What a window says of the moment at which it ends. */
-export function windowEndOf({
-  serving,
-  inForce,
-  operation,
-}: Pick<Asked, 'serving' | 'inForce' | 'operation'>): WindowEnd {
+export function windowEndOf({ service, inForce }: Pick<Asked, 'service' | 'inForce'>): WindowEnd {
+  const { serving, operation } = service;
   const { slowdown, price } = operation.view();
   const desired = inForce.documents.current().device?.version;
   return {
-    family: serving.activation.family.sha256,
+    family: serving.family.sha256,
     ...(desired === undefined ? {} : { desired }),
     slowdown,
     price,
@@ -35,16 +32,16 @@ export function windowEndOf({
 
 /** What a scrape of the metrics says of this moment. */
 export function momentOf(
-  { device, serving, telemetry, operation }: Asked,
+  { device, service, telemetry }: Pick<Asked, 'device' | 'service' | 'telemetry'>,
   link: Pick<AgentNow, 'isLinkUp' | 'isControllerOnline'>,
 ): AgentNow {
-  const { manifest, sha256 } = serving.activation.family;
+  const { serving, operation } = service;
   const { slowdown, price } = operation.view();
   return {
     ...link,
     software: packageVersion(),
     device,
-    family: { name: manifest.name, version: manifest.version, sha256 },
+    family: reportedFamily(serving.family),
     policy: operation.policy,
     slowdown,
     price,

@@ -11,6 +11,7 @@ import { packageVersion } from '../shared/package.ts';
 import { disposeInTime, runProgram, stopSignal, tellParent } from '../shared/program.ts';
 import { type AgentConfig, agentConfigSchema, loadAgentConfig } from './config.ts';
 import { addQueries } from './control/program.ts';
+import { addLaunch } from './launch/command.ts';
 import type { QuarantineFlags } from './quarantine-command.ts';
 import { stoppedStatus } from './status.ts';
 import { describeStatus } from './status-text.ts';
@@ -43,6 +44,7 @@ async function buildProgram(env: NodeJS.ProcessEnv, first: string | undefined): 
     .description('Run the agent until it is told to stop.')
     .addHelpText('after', '\nExample:\n  $ ofa-agent run --device jetson-1 --broker-url mqtt://10.0.0.5:1883')
     .action((flags: Flags) => runAgent(load(flags).values));
+  addLaunch(program, { env, args: process.argv.slice(3), defaultState: 'ofa-agent-state' });
   withFlags(program.command('status'))
     .description('Say what the agent of a state folder does, or has left when it does not run.')
     .addOption(
@@ -66,6 +68,7 @@ async function buildProgram(env: NodeJS.ProcessEnv, first: string | undefined): 
 /** Commands for which the tools below are not loaded: they answer several times faster so. */
 const LIGHT: readonly (string | undefined)[] = [
   'run',
+  'launch',
   'status',
   'explain',
   'profile',

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { Clock } from '../shared/clock.ts';
 import { type AppError, describeError } from '../shared/errors.ts';
 import type { Family } from '../shared/family/read.ts';
@@ -13,13 +12,14 @@ import { processMemory } from './engine/memory.ts';
 import type { ChosenPoint, Contender, ElementOptions } from './profile/contender.ts';
 import type { ProfileFacts } from './profile/key.ts';
 import { type MachineState, readMachine } from './profile/machine.ts';
-import type { LeftOut, MeasureOptions } from './profile/measure.ts';
+import type { LeftOut, MeasuredEngine, MeasureOptions } from './profile/measure.ts';
 import { memoryCosts } from './profile/memory-costs.ts';
 import { type Obtained, obtainProfile } from './profile/obtain.ts';
 import { openProfileStore, type PointFigures } from './profile/profile-store.ts';
 import { createProfiler, type Profiler } from './profile/profiler.ts';
 import { startWarmEngine } from './profile/warm-engine.ts';
 import { startGuardedEngine } from './quarantine/guarded-engine.ts';
+import { leanFolder } from './service/lean-folders.ts';
 
 /** Optimising every level once takes seconds. */
 const LEAN_TIMEOUT_MS = 300_000;
@@ -44,10 +44,17 @@ export interface EngineDeps {
 
 /** What the levels of a family are run with. */
 export interface EngineWays extends EngineDeps {
+  /** Waits for a moment in which a run of so many milliseconds holds up nobody; without it nobody is about. */
+  readonly awaitIdle?: AwaitIdle;
+  /** What may be loaded at first, instead of what the configuration says: the rest is in use by another family. */
+  readonly budgetBytes?: number;
   readonly elements: readonly ElementOptions[];
   /** Version of ONNX Runtime. */
   readonly runtime: string;
 }
+
+/** Waits for a gap between frames, though not for ever: on a busy device there is none. */
+export type AwaitIdle = (expectedMs: number) => Promise<void>;
 
 /** An engine with its points loaded, and the profile of them, all in one order. */
 export interface StartedEngine {
@@ -71,9 +78,10 @@ export async function startServing(
 ): Promise<StartedEngine> {
   const { config, clock, database, elements, log, machine, meter, onFatal, profiling, runtime, signal } =
     ways;
-  const contenders = await withLean(delivered, ways);
+  const contenders = await withLean(family, delivered, ways);
   const { input, output, levels } = family.manifest;
-  const { runTimeoutMs, memoryBytes } = config.engine;
+  const { runTimeoutMs } = config.engine;
+  const { awaitIdle, budgetBytes: memoryBytes = config.engine.memoryBytes } = ways;
   const startEngine = (points: readonly ChosenPoint[]): Promise<Engine> =>
     startGuardedEngine({
       points,
@@ -104,7 +112,10 @@ export async function startServing(
   const obtained = await obtainProfile(contenders, {
     ...measuring,
     facts: await readFacts(),
-    startEngine,
+    startEngine: async (points) => {
+      const engine = await startEngine(points);
+      return awaitIdle === undefined ? engine : inGaps(engine, awaitIdle);
+    },
     onNotKept: (error) => log?.warn(`profile: it cannot be kept: ${describeError(error)}`),
     memoryBytes: processMemory,
     ...(signal === undefined ? {} : { signal }),
@@ -116,15 +127,38 @@ export async function startServing(
   return { ...started, profiler: createProfiler({ ...measuring, ...started, family, readFacts }) };
 }
 
+/** An engine whose runs and loads wait until they hold up nobody, by how long they took before. */
+function inGaps(engine: Engine, awaitIdle: AwaitIdle): MeasuredEngine & AsyncDisposable {
+  const tookMs = new Map<number, number>();
+  return {
+    run: async (point, frame) => {
+      await awaitIdle(tookMs.get(point) ?? 0);
+      const done = await engine.run(point, frame);
+      tookMs.set(point, done.totalMs);
+      return done;
+    },
+    load: async (point) => {
+      await awaitIdle(0);
+      await engine.load(point);
+    },
+    unload: (point) => engine.unload(point),
+    [Symbol.asyncDispose]: () => engine.close(),
+  };
+}
+
 /** Contenders with the models that are optimised for this device, where those can be made. */
-async function withLean(contenders: readonly Contender[], ways: EngineWays): Promise<readonly Contender[]> {
+async function withLean(
+  family: Family,
+  contenders: readonly Contender[],
+  ways: EngineWays,
+): Promise<readonly Contender[]> {
   const { config, clock, log, signal } = ways;
   const models = contenders.filter(({ providers }) => providers.join() === 'cpu');
   if (models.length === 0) return contenders;
   try {
     const lean = await prepareLean({
       models,
-      folder: join(config.state.dir, 'lean'),
+      folder: leanFolder(config.state.dir, family.sha256),
       clock,
       timeoutMs: LEAN_TIMEOUT_MS,
       signal,

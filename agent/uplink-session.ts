@@ -1,6 +1,7 @@
 import { describeError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Ack } from '../shared/protocol/event.ts';
+import type { KeyringMessage } from '../shared/protocol/release.ts';
 import type { CommandRunner } from './commands/commands.ts';
 import type { DesiredStore } from './desired/documents.ts';
 import type { ControllerGate } from './link/controller-gate.ts';
@@ -8,6 +9,7 @@ import type { GoodMessage, Uplink } from './link/link.ts';
 import { createRecordSender, type Identity } from './link/record-sender.ts';
 import type { Reporter } from './report/reporter.ts';
 import type { Publisher } from './telemetry/publisher.ts';
+import type { ChunkChannel, Fetcher } from './transfer/fetcher.ts';
 
 export interface UplinkSessionDeps {
   readonly identity: Identity;
@@ -16,7 +18,10 @@ export interface UplinkSessionDeps {
   readonly publisher: Publisher;
   readonly desired: DesiredStore;
   readonly commands: CommandRunner;
+  readonly fetcher: Pick<Fetcher, 'receive' | 'linkUp' | 'linkDown'>;
   readonly log: Logger;
+  /** A keyring has come. */
+  readonly onKeyring: (message: KeyringMessage) => Promise<void>;
   /** Desired documents have changed. */
   readonly onDesired: () => void;
 }
@@ -69,6 +74,7 @@ export function createUplinkSession(deps: UplinkSessionDeps): UplinkSession {
     },
     whileUp: async (uplink, signal) => {
       up = uplink;
+      deps.fetcher.linkUp(channelOver(uplink, identity));
       try {
         await uplink.followGroups(groupsNow());
         const publishReport = (payload: Parameters<Parameters<Reporter['run']>[0]>[0]) =>
@@ -79,6 +85,7 @@ export function createUplinkSession(deps: UplinkSessionDeps): UplinkSession {
         ]);
       } finally {
         up = undefined;
+        deps.fetcher.linkDown();
         gate.reset();
       }
     },
@@ -96,9 +103,33 @@ export function createUplinkSession(deps: UplinkSessionDeps): UplinkSession {
           return taken(desired.acceptDevice(message.payload));
         case 'command':
           return inBackground(answer(message), `result of command ${message.parameters.id}`);
+        case 'keyring':
+          return inBackground(deps.onKeyring(message.payload), 'keyring');
+        case 'chunk':
+          return deps.fetcher.receive(
+            message.parameters.sha256,
+            Number(message.parameters.n),
+            message.payload,
+          );
         default:
           return;
       }
     },
+  };
+}
+
+/** What a link carries of blobs. */
+function channelOver(uplink: Uplink, parameters: Identity): ChunkChannel {
+  const followed = new Set<string>();
+  return {
+    follow: async (blobs) => {
+      for (const sha256 of blobs) followed.add(sha256);
+      await uplink.followBlobs([...followed]);
+    },
+    unfollow: async (blobs) => {
+      for (const sha256 of blobs) followed.delete(sha256);
+      await uplink.followBlobs([...followed]);
+    },
+    want: (payload) => uplink.publish({ kind: 'want', parameters, payload }),
   };
 }

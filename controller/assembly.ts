@@ -14,12 +14,21 @@ import type { History } from './history/history.ts';
 import { createIngest, type Ingest } from './ingest/ingest.ts';
 import { createReceiver } from './ingest/receive.ts';
 import { createRejects, type Rejects } from './ingest/rejects.ts';
+import { createKeys, type Keys } from './keys/keys.ts';
 import { createLink, type Link, type LinkDeps, type LinkOptions } from './link/link.ts';
 import { type Alarms, createAlarms } from './registry/alarms.ts';
 import { createDevices, type Devices } from './registry/devices.ts';
 import { createGroups, type Groups } from './registry/groups.ts';
+import type { Releases } from './releases/releases.ts';
+import { createRollouts, type Rollouts } from './rollouts/rollouts.ts';
 import { createAlertStore } from './store/alert-store.ts';
 import type { FleetStore } from './store/fleet-store.ts';
+import { createRolloutStore } from './store/rollout-store.ts';
+import {
+  createTransferServer,
+  type TransferLimits,
+  type TransferServer,
+} from './transfer/transfer-server.ts';
 
 /** What all parts stand on. */
 export interface Foundation {
@@ -30,7 +39,9 @@ export interface Foundation {
   readonly epoch: number;
   readonly store: FleetStore;
   readonly history: History;
+  readonly releases: Releases;
   readonly broker: LinkOptions;
+  readonly transfer: TransferLimits;
   readonly alerts: AlertsConfig;
   /** Who is told of alerts; undefined: nobody. */
   readonly webhook: Webhook | undefined;
@@ -47,6 +58,10 @@ export interface Parts {
   readonly groups: Groups;
   readonly desired: DesiredState;
   readonly commands: Commands;
+  readonly keys: Keys;
+  readonly releases: Releases;
+  readonly transfer: TransferServer;
+  readonly rollouts: Rollouts;
   readonly ingest: Ingest;
   readonly link: Link;
   readonly alerts: Alerting;
@@ -56,7 +71,7 @@ export interface Parts {
 
 /** Wires the parts. Nothing acts yet; what flows in a circle flows through these functions. */
 export function assemble(foundation: Foundation): Parts {
-  const { fleet, store, history, clock, log } = foundation;
+  const { fleet, store, history, releases, clock, log } = foundation;
   const rejects = createRejects({ clock, log });
   const alarms = createAlarms({ ...foundation, raise: (alarm) => history.raise(alarm) });
   const groups = createGroups(store.groups);
@@ -67,7 +82,16 @@ export function assemble(foundation: Foundation): Parts {
     groups,
     publish: (message) => link.retain(message),
   });
-  const publish = (topic: string, payload: string) => link.publish(topic, payload);
+  const publish: Link['publish'] = (topic, payload) => link.publish(topic, payload);
+  const keys = createKeys({ meta: store.meta, fleet, retain: (message) => link.retain(message) });
+  const transfer = createTransferServer({
+    ...foundation,
+    limits: foundation.transfer,
+    publish,
+    readChunk: releases.readChunk,
+    expectsMore: (sha256) => rollouts.expectsMore(sha256),
+  });
+  const rollouts = rolloutsOf(foundation, { devices, groups, desired });
   const commands = createCommands({ clock, newId: randomUUID, fleet, devices, publish });
   const ingest = createIngest({
     ...foundation,
@@ -84,14 +108,17 @@ export function assemble(foundation: Foundation): Parts {
       publish(topic, encodeMessage('ack', ack)).catch((error: unknown) => log.debug({ err: error }, topic));
     },
   });
-  const onReported = (device: string, reported: Reported) => alerts.onReported(device, reported);
-  const receive = receiverOf({ rejects, devices, commands, ingest, alerts: { onReported } }, log);
+  const onReported = (device: string, reported: Reported) => {
+    alerts.onReported(device, reported);
+    rollouts.onReported(device, reported);
+  };
+  const receive = receiverOf({ rejects, devices, commands, transfer, ingest, rollouts, onReported }, log);
   const link: Link = createLink({
     ...foundation,
     options: foundation.broker,
     newId: randomUUID,
     onMessage: receive,
-    retainedSet: () => desired.messages(),
+    retainedSet: () => [...desired.messages(), ...listOf(keys.message())],
   });
   const alerts = createAlerting({
     ...foundation,
@@ -103,7 +130,27 @@ export function assemble(foundation: Foundation): Parts {
     stalled: () => ingest.state().stalled,
     connected: () => link.connected(),
   });
-  return { history, rejects, alarms, devices, groups, desired, commands, ingest, link, alerts, receive };
+  return {
+    ...{ history, rejects, alarms, devices, groups, desired, commands, ingest, link, alerts, receive },
+    ...{ keys, releases, transfer, rollouts },
+  };
+}
+
+function rolloutsOf(
+  foundation: Foundation,
+  { devices, groups, desired }: Pick<Parts, 'devices' | 'groups' | 'desired'>,
+): Rollouts {
+  const { store, history, releases } = foundation;
+  return createRollouts({
+    ...foundation,
+    ...{ devices, groups, releases },
+    store: { transaction: store.transaction, rollouts: createRolloutStore(store.sqlite) },
+    orders: {
+      give: (kind, orders) => desired.giveOrders(kind, orders),
+      of: (device, kind) => desired.orderOf(device, kind),
+    },
+    query: (question) => history.query(question),
+  });
 }
 
 /** Commits, and tells how long that took. */
@@ -121,34 +168,42 @@ function timedCommit({ history, clock, onCommit }: Foundation): History['commit'
   };
 }
 
-type Receivers = Pick<Parts, 'rejects' | 'devices' | 'commands' | 'ingest'> & {
-  readonly alerts: Pick<Alerting, 'onReported'>;
+type Receivers = Pick<Parts, 'rejects' | 'devices' | 'commands' | 'transfer' | 'ingest' | 'rollouts'> & {
+  readonly onReported: (device: string, reported: Reported) => void;
 };
 
 /** Leads every message to the part that it is for. */
 function receiverOf(
-  { rejects, devices, commands, ingest, alerts }: Receivers,
+  { rejects, devices, commands, transfer, ingest, rollouts, onReported }: Receivers,
   log: Logger,
 ): LinkDeps['onMessage'] {
   return createReceiver({
     rejects,
     admit: (device) => devices.admit(device),
     onPacket: (packet) => ingest.push(packet),
-    onStatus: (device, status) => devices.takeStatus(device, status),
+    onStatus: (device, status) => {
+      devices.takeStatus(device, status);
+      rollouts.onPresence();
+    },
     onReported: (device, reported) => {
       devices.takeReported(device, reported);
-      alerts.onReported(device, reported);
+      onReported(device, reported);
     },
     onCommandResult: (device, id, result) => commands.takeResult(device, id, result),
+    onWant: (device, want) => transfer.want(device, want),
     onFault: (error) => log.error({ err: error }, 'a message could not be handled'),
   });
 }
 
 /** Starts what runs by itself; the stack ends it, last started first. */
 export function startParts(parts: Parts, stack: AsyncDisposableStack): void {
-  const { alarms, devices, alerts, ingest, link, desired } = parts;
-  const active = [alarms, devices, alerts, ingest, link];
+  const { alarms, devices, alerts, ingest, link, transfer, rollouts, desired } = parts;
+  const active = [alarms, devices, alerts, ingest, link, transfer, rollouts];
   for (const part of active) stack.use(part);
   desired.syncGroups();
   for (const part of active) part.start();
+}
+
+function listOf<T>(value: T | undefined): T[] {
+  return value === undefined ? [] : [value];
 }

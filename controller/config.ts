@@ -28,6 +28,13 @@ export interface ControllerConfig {
     readonly hourMs: number;
     readonly dayMs: number;
   };
+  /** How the files of releases are sent to the fleet over MQTT. */
+  readonly transfer: {
+    /** 0: as fast as the broker takes them. */
+    readonly bytesPerS: number;
+    readonly inFlight: number;
+    readonly gatherMs: number;
+  };
   /** Where Prometheus reads; without a port nowhere. */
   readonly metrics: { readonly host: string; readonly port: number | null };
   readonly alerts: AlertsConfig;
@@ -138,6 +145,28 @@ export const CONTROLLER_CONFIG: ConfigSchema<ControllerConfig> = {
     hourMs: keepFor('summaries of an hour, and events', 'HOUR', 730 * DAY_MS),
     dayMs: keepFor('summaries of a day', 'DAY', 0),
   },
+  transfer: {
+    bytesPerS: {
+      doc: 'Bytes of release files that are sent over MQTT in a second, at most; 0 is as fast as the broker takes them.',
+      format: 'nat',
+      default: 16 * 2 ** 20,
+      env: 'OFA_FLEET_TRANSFER_RATE',
+      arg: 'transfer-rate',
+    },
+    inFlight: {
+      doc: 'Chunks of 64 KiB that are on their way to the broker at once.',
+      format: 'nat',
+      default: 16,
+      env: 'OFA_FLEET_TRANSFER_IN_FLIGHT',
+    },
+    gatherMs: {
+      doc: 'How long a file waits, at most, for all devices of a rollout that will ask for it, to be sent to them at once.',
+      format: 'duration',
+      default: 90_000,
+      env: 'OFA_FLEET_TRANSFER_GATHER',
+      arg: 'transfer-gather',
+    },
+  },
   metrics: {
     host: {
       doc: 'Address of this machine that Prometheus reads metrics from.',
@@ -205,6 +234,7 @@ export function checkControllerConfig(config: ControllerConfig): void {
   if (broker.url === '') checkListens('broker.host', broker.host, security.allowPlaintext);
   checkRetention(retention);
   checkMetrics(config.metrics);
+  checkTransfer(config.transfer);
   checkAlertsConfig(alerts);
 }
 
@@ -230,6 +260,14 @@ function checkMetrics({ host, port }: ControllerConfig['metrics']): void {
     'config',
     `metrics.host ${host} is reachable from other machines, and everybody may read there; use 127.0.0.1`,
   );
+}
+
+/** Each chunk under way is in memory, and before what else the link has to send. */
+const MAX_IN_FLIGHT = 256;
+
+function checkTransfer({ inFlight }: ControllerConfig['transfer']): void {
+  if (inFlight >= 1 && inFlight <= MAX_IN_FLIGHT) return;
+  throw new AppError('config', `transfer.inFlight ${inFlight} is not from 1 to ${MAX_IN_FLIGHT}`);
 }
 
 /** The address stands in logs and errors: nothing secret may be in it. */

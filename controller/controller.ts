@@ -17,9 +17,11 @@ import { openHistory } from './history/history.ts';
 import { jobsOf } from './jobs.ts';
 import { type LinkOptions, recordFilters } from './link/link.ts';
 import { type ControllerMetrics, createControllerMetrics, serveMetrics } from './metrics/metrics.ts';
+import { openReleases } from './releases/open-releases.ts';
 import { type ScheduleDeps, scheduleJobs } from './schedule.ts';
 import { type FixedState, factsOf, stateOf } from './state.ts';
 import { type FleetStore, openFleetStore } from './store/fleet-store.ts';
+import { createReleaseStore } from './store/release-store.ts';
 
 export interface ControllerDeps {
   readonly clock: Clock;
@@ -90,7 +92,7 @@ interface StartContext extends Required<ControllerDeps> {
 
 /** Starts everything that speaks to the fleet and keeps what it says: broker, link, ingest, alerts, jobs. */
 async function startFleetSide(config: ControllerConfig, stores: Stored, context: StartContext) {
-  const { fleet, alerts, retention } = config;
+  const { fleet, alerts, retention, transfer } = config;
   const { clock, stack } = context;
   const embedded = await embeddedBroker(config, context);
   const broker = linkOptions(config, embedded);
@@ -99,7 +101,17 @@ async function startFleetSide(config: ControllerConfig, stores: Stored, context:
   const history = () => stores.history.stats();
   const metrics = stack.use(createControllerMetrics({ clock, history, facts: () => factsOf(parts, fixed) }));
   const onCommit = metrics.committed;
-  const parts: Parts = assemble({ ...context, ...stores, fleet, broker, alerts, webhook, onCommit });
+  const releases = stack.use(
+    await openReleases({
+      stateDir: config.state.dir,
+      clock,
+      store: createReleaseStore(stores.store.sqlite),
+      keyring: () => parts.keys.current()?.keyring,
+      isNeeded: (kind, { name, version }) => parts.rollouts.needs(kind, name, version),
+    }),
+  );
+  const foundation = { ...context, ...stores, releases, fleet, broker, alerts, webhook, transfer, onCommit };
+  const parts: Parts = assemble(foundation);
   startParts(parts, stack);
   await embedded?.listen(recordFilters(fleet), parts.receive);
   const onRun: ScheduleDeps['onRun'] = (job, durationMs, error) =>

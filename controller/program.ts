@@ -7,9 +7,13 @@ import { type Cli, createCli } from './cli/context.ts';
 import { addDevices } from './cli/devices.ts';
 import { addEvents } from './cli/events.ts';
 import { addExplain } from './cli/explain.ts';
+import { addFamily } from './cli/family.ts';
 import { addGroups } from './cli/groups.ts';
 import { addHistory } from './cli/history.ts';
+import { addKeys } from './cli/keys.ts';
 import { addLogin } from './cli/login.ts';
+import { addProgram } from './cli/program.ts';
+import { addRollout } from './cli/rollout.ts';
 import { addStatus } from './cli/status.ts';
 import { addTelemetry } from './cli/telemetry.ts';
 import { addRestore } from './offline.ts';
@@ -30,12 +34,14 @@ export function buildProgram(env: NodeJS.ProcessEnv, cli: Cli = createCli(env)):
   const program = new Command(NAME)
     .description('Controls a fleet of agents: the controller itself, and the commands that speak to it.')
     .version(packageVersion(), '-V, --version')
+    // Commands have a --version of their own.
+    .enablePositionalOptions()
     .addHelpText(
       'after',
       `
 Exit status:
-  0 done   1 failed   2 wrong usage   3 not found   5 no answer in time
-  6 done in part   7 controller unreachable, or not authorised`,
+  0 done   1 failed   2 wrong usage   3 not found   4 rollout aborted
+  5 no answer in time   6 done in part   7 controller unreachable, or not authorised`,
     );
   program.commandsGroup('Controller:');
   addServices(program, env);
@@ -50,5 +56,10 @@ Exit status:
   addAlerts(program, cli);
   addExplain(program, cli);
   addRestore(addHistory(program, cli), cli);
+  program.commandsGroup('Updates:');
+  addKeys(program, cli);
+  addFamily(program, cli);
+  addProgram(program, cli);
+  addRollout(program, cli);
   return program;
 }

@@ -75,9 +75,28 @@ async function sleepUntil(ts: number, clock: Clock, signal: AbortSignal): Promis
   await clock.sleep(Math.min(Math.max(0, ts - clock.now()) + MARGIN_MS, LONGEST_SLEEP_MS), signal);
 }
 
-function nextByCron(cron: string): number {
+/**
+ * The first moment after now that fits a cron expression, milliseconds since the epoch.
+ * @param zone IANA name of the time zone that it is read in; that of the machine where it is not given
+ * @throws Error when the expression is none, or never comes
+ */
+export function nextByCron(cron: string, zone?: string): number {
   // Never started: it only reckons.
-  const [next] = createTask(cron, () => undefined).getNextRuns(1);
+  const [next] = taskOf(cron, zone).getNextRuns(1);
   if (next === undefined) throw new Error(`'${cron}' never comes`);
   return next.getTime();
+}
+
+/**
+ * Whether a full minute fits a cron expression of five fields.
+ * @param zone IANA name of the time zone that it is read in
+ * @throws Error when the expression is none
+ */
+export function minutesOfCron(cron: string, zone: string): (ts: number) => boolean {
+  const task = taskOf(cron, zone);
+  return (ts) => task.match(new Date(ts));
+}
+
+function taskOf(cron: string, zone: string | undefined) {
+  return createTask(cron, () => undefined, zone === undefined ? {} : { timezone: zone });
 }

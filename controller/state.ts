@@ -23,7 +23,7 @@ export async function stateOf(parts: Parts, fixed: FixedState): Promise<Controll
 
 /** The state of the controller for Prometheus. */
 export function factsOf(
-  { rejects, devices, ingest, link, alerts }: Parts,
+  { rejects, devices, ingest, link, alerts, transfer, rollouts }: Parts,
   { fleet, epoch }: FixedState,
 ): ControllerFacts {
   const { stalled, ...totals } = ingest.state();
@@ -32,7 +32,15 @@ export function factsOf(
     connected: link.connected(),
     devices: devices.count(),
     ingest: { ...totals, stalled: stalled !== undefined, rejected: rejects.counts() },
+    transfer: transfer.stats(),
+    rollouts: countBy(rollouts.list(), ({ state }) => state),
     alerts: alerts.firing(),
     notifications: alerts.notifications(),
   };
+}
+
+function countBy<T>(items: readonly T[], of: (item: T) => string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const item of items) counts[of(item)] = (counts[of(item)] ?? 0) + 1;
+  return counts;
 }

@@ -123,16 +123,28 @@ function wrap(client: MqttClient, ended: Promise<Error>, options: MqttOptions): 
       await orEnded(withTimeout(client, topic, bytes, retain, options), topic);
     },
     subscribe: async (filters) => {
-      // The library rejects when the broker refuses any of the filters, and does not say which.
-      const granted = client.subscribeAsync([...filters], { qos: 1 }).catch((cause: unknown) => {
-        throw new AppError('unreachable', `the subscription to ${filters.join(', ')} failed`, { cause });
-      });
-      await orEnded(granted, 'subscribe');
+      for (const some of batchesOf(filters)) {
+        // The library rejects when the broker refuses any of the filters, and does not say which.
+        const granted = client.subscribeAsync(some, { qos: 1 }).catch((cause: unknown) => {
+          throw new AppError('unreachable', `the subscription to ${some.join(', ')} failed`, { cause });
+        });
+        await orEnded(granted, 'subscribe');
+      }
     },
     unsubscribe: async (filters) => {
-      if (filters.length > 0) await orEnded(client.unsubscribeAsync([...filters]), 'unsubscribe');
+      for (const some of batchesOf(filters)) await orEnded(client.unsubscribeAsync(some), 'unsubscribe');
     },
   };
+}
+
+/** Brokers in the cloud take no more filters in one packet (AWS IoT Core: 8). */
+const FILTERS_PER_PACKET = 8;
+
+function batchesOf(filters: readonly string[]): string[][] {
+  const count = Math.ceil(filters.length / FILTERS_PER_PACKET);
+  return Array.from({ length: count }, (_, index) =>
+    filters.slice(index * FILTERS_PER_PACKET, (index + 1) * FILTERS_PER_PACKET),
+  );
 }
 
 async function withTimeout(

@@ -8,7 +8,6 @@ import {
 } from '../../shared/control/protocol.ts';
 import { type ExplainAnswer, explain } from '../explain/answer.ts';
 import type { ExplainRing } from '../explain/ring.ts';
-import type { Profile } from '../runtime/points.ts';
 
 /** What each kind of request is answered with. */
 interface Answers {
@@ -26,23 +25,20 @@ export type ControlHandlers = {
 export interface ExplainHandlersDeps {
   readonly ring: ExplainRing;
   readonly clock: Clock;
-  /** The operating points that the ring's records speak of. */
-  readonly profile: () => Profile;
 }
 
 /** The answers that come out of the agent's memory of its decisions. */
-export function explainHandlers(deps: ExplainHandlersDeps): Pick<ControlHandlers, 'explain' | 'inferences'> {
-  const { ring, clock } = deps;
+export function explainHandlers({
+  ring,
+  clock,
+}: ExplainHandlersDeps): Pick<ControlHandlers, 'explain' | 'inferences'> {
   return {
     explain: ({ at, since, limit }) =>
       explain(ring, { at, since, ...(limit === undefined ? {} : { limit }) }, clock.now()),
     inferences: ({ since, limit = MAX_INFERENCES }) => {
-      const profile = deps.profile();
-      const inferences = ring.inferences(limit, since).flatMap(({ point, budgetMs, ...record }) => {
-        const { pe, level } = profile[point] ?? {};
-        if (pe === undefined || level === undefined) return [];
-        return [{ ...record, pe, level, ...(budgetMs === undefined ? {} : { budgetMs }) }];
-      });
+      const inferences = ring
+        .inferences(limit, since)
+        .map(({ budgetMs, ...record }) => ({ ...record, ...(budgetMs === undefined ? {} : { budgetMs }) }));
       return { inferences };
     },
   };

@@ -15,6 +15,8 @@ export interface InForce {
   resolved(): Resolved;
   requirement(): Requirement;
   settings(): Required<Settings>;
+  /** What rollouts want of this device, unchecked. */
+  orders(): { readonly family?: unknown; readonly program?: unknown };
   /** Resolves anew, after a document was accepted. */
   refresh(): void;
 }
@@ -29,6 +31,10 @@ export function openInForce(database: Sqlite, defaults: OwnDefaults, onUnkept: O
     resolved: () => resolved,
     requirement: () => resolved.requirement,
     settings: () => ({ ...defaults.settings, ...resolved.settings }),
+    orders: () => {
+      const { family, program } = documents.current().device ?? {};
+      return { family, program };
+    },
     refresh: () => {
       resolved = resolve(documents.current(), defaults);
     },

@@ -1,12 +1,13 @@
 import type { InferenceSummary } from '../../shared/protocol/explanation.ts';
+import type { ProcessingElement } from '../../shared/protocol/window.ts';
 
 /** One inference as it was measured. */
 export interface InferenceRecord {
   /** Wall clock at its end, milliseconds since the epoch. */
   readonly ts: number;
   readonly monoMs: number;
-  /** Index into the profile. */
-  readonly point: number;
+  readonly pe: ProcessingElement;
+  readonly level: number;
   readonly latencyMs: number;
   /** Latency budget in force; undefined without one. */
   readonly budgetMs: number | undefined;
@@ -22,6 +23,9 @@ export interface InferenceRing {
   summary(since: number, until: number): InferenceSummary;
 }
 
+/** Their place is their number in the ring. */
+const ELEMENTS: readonly ProcessingElement[] = ['cpu', 'gpu'];
+
 /** Makes a ring of so many records: 35 bytes each. */
 export function createInferenceRing(capacity: number): InferenceRing {
   const ts = new Float64Array(capacity);
@@ -29,6 +33,7 @@ export function createInferenceRing(capacity: number): InferenceRing {
   const latencyMs = new Float64Array(capacity);
   /** NaN where there was none. */
   const budgetMs = new Float64Array(capacity);
+  /** Level and element in one number. */
   const point = new Uint16Array(capacity);
   const missed = new Uint8Array(capacity);
   let added = 0;
@@ -36,7 +41,8 @@ export function createInferenceRing(capacity: number): InferenceRing {
   const recordAt = (slot: number): InferenceRecord => ({
     ts: ts[slot] ?? Number.NaN,
     monoMs: monoMs[slot] ?? Number.NaN,
-    point: point[slot] ?? 0,
+    pe: ELEMENTS[(point[slot] ?? 0) % ELEMENTS.length] ?? 'cpu',
+    level: Math.floor((point[slot] ?? 0) / ELEMENTS.length),
     latencyMs: latencyMs[slot] ?? Number.NaN,
     budgetMs: Number.isNaN(budgetMs[slot]) ? undefined : budgetMs[slot],
     missed: missed[slot] === 1,
@@ -52,7 +58,7 @@ export function createInferenceRing(capacity: number): InferenceRing {
       monoMs[slot] = record.monoMs;
       latencyMs[slot] = record.latencyMs;
       budgetMs[slot] = record.budgetMs ?? Number.NaN;
-      point[slot] = record.point;
+      point[slot] = record.level * ELEMENTS.length + ELEMENTS.indexOf(record.pe);
       missed[slot] = record.missed ? 1 : 0;
       added += 1;
     },

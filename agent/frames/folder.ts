@@ -67,5 +67,14 @@ class FolderSource implements FrameSource {
     return { pixels, name: file.name, ...(file.label === undefined ? {} : { label: file.label }) };
   }
 
+  position(): number {
+    return this.#next;
+  }
+
+  seek(position: number): void {
+    const count = this.#files.length;
+    this.#next = ((position % count) + count) % count;
+  }
+
   async close(): Promise<void> {}
 }

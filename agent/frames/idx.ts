@@ -80,5 +80,14 @@ class IdxSource implements FrameSource {
     };
   }
 
+  position(): number {
+    return this.#next;
+  }
+
+  seek(position: number): void {
+    const count = this.#images.count;
+    this.#next = ((position % count) + count) % count;
+  }
+
   async close(): Promise<void> {}
 }

@@ -20,5 +20,9 @@ export interface FrameSource {
    * @throws AppError `invalid` when the image cannot be read; the next call goes on with the one after it
    */
   next(): Promise<Frame>;
+  /** Number of the image that `next` gives, counted from the first of the source. */
+  position(): number;
+  /** Goes on with the image of that number, counted on from the first again after the last. */
+  seek(position: number): void;
   close(): Promise<void>;
 }

@@ -23,6 +23,8 @@ export interface Uplink {
   /** Publishes what is JSON of the topic's schema already. */
   publishText<K extends TopicKind>(message: OutgoingText<K>): Promise<void>;
   followGroups(names: readonly string[]): Promise<void>;
+  /** Listens to the chunks of exactly these blobs. */
+  followBlobs(sha256s: readonly string[]): Promise<void>;
 }
 
 export interface OutgoingMessage<K extends JsonKind> {
@@ -187,6 +189,7 @@ async function upWith(deps: LinkDeps, { connection, session, signal }: Up): Prom
     topicOf('ack', { fleet, device }),
     topicOf('status', { fleet, device }),
     topicOf('command', { fleet, device, id: '+' }),
+    topicOf('keyring', { fleet }),
   ]);
   const status = encodeMessage('status', statusOf(deps, 'online', session));
   await connection.publish(topicOf('status', deps), status, { retain: true });
@@ -194,21 +197,26 @@ async function upWith(deps: LinkDeps, { connection, session, signal }: Up): Prom
 }
 
 function uplinkOver({ fleet }: LinkDeps, connection: MqttConnection): Uplink {
-  let followed: ReadonlySet<string> = new Set();
-  const topic = (group: string): string => topicOf('groupDesired', { fleet, group });
   return {
     publish: ({ kind, parameters, payload, retain = false }) =>
       connection.publish(topicOf(kind, parameters), encodeMessage(kind, payload), { retain }),
     publishText: ({ kind, parameters, text }) =>
       connection.publish(topicOf(kind, parameters), packText(kind, text)),
-    followGroups: async (names) => {
-      const wanted = new Set(names);
-      const joined = [...wanted].filter((name) => !followed.has(name));
-      const left = [...followed].filter((name) => !wanted.has(name));
-      followed = wanted;
-      await connection.unsubscribe(left.map(topic));
-      if (joined.length > 0) await connection.subscribe(joined.map(topic));
-    },
+    followGroups: following(connection, (group) => topicOf('groupDesired', { fleet, group })),
+    followBlobs: following(connection, (sha256) => topicOf('chunk', { fleet, sha256, n: '+' })),
+  };
+}
+
+/** Makes the function that keeps the subscriptions of a connection at what was named last. */
+function following(connection: MqttConnection, filterOf: (name: string) => string): Uplink['followGroups'] {
+  let followed: ReadonlySet<string> = new Set();
+  return async (names) => {
+    const wanted = new Set(names);
+    const joined = [...wanted].filter((name) => !followed.has(name));
+    const left = [...followed].filter((name) => !wanted.has(name));
+    followed = wanted;
+    await connection.unsubscribe(left.map(filterOf));
+    if (joined.length > 0) await connection.subscribe(joined.map(filterOf));
   };
 }
 

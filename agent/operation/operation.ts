@@ -1,4 +1,3 @@
-import type { Loop } from '../../shared/backoff.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { describeError } from '../../shared/errors.ts';
 import type { Manifest } from '../../shared/family/manifest.ts';
@@ -7,36 +6,37 @@ import type { EventBody } from '../../shared/protocol/event.ts';
 import type { Requirement } from '../../shared/protocol/requirement.ts';
 import type { ManagerConfig } from '../config-parts.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { FrameSource } from '../frames/source.ts';
 import { memoryCosts } from '../profile/memory-costs.ts';
 import type { PointState } from '../report/document.ts';
 import { createInferencer, type Inferencer } from '../runtime/inference.ts';
-import { createFrameLoop, type FrameLoop } from '../runtime/loop.ts';
+import { createFrameLoop, type FrameAnswered, type FrameLoop } from '../runtime/loop.ts';
 import type { Profile } from '../runtime/points.ts';
 import { policyOf } from '../runtime/policies/registry.ts';
 import type { PolicyView, RunningPolicy } from '../runtime/policy.ts';
 import type { SensorReading } from '../sensors/reading.ts';
-import type { Sensors } from '../sensors/sensors.ts';
-import type { Serving } from '../serving.ts';
+import type { Serving } from '../service/load-family.ts';
 import type { ReferenceStore } from './audit-references.ts';
 import { type ClimbWatch, createClimbWatch } from './climb.ts';
+import { endsOfDrift, staleEvent } from './drift-events.ts';
 import { createIdleWork } from './idle-work.ts';
 import type { OperationKnowledge, OperationListener } from './listener.ts';
 import { createMemoryWatch, type MemoryWatch } from './memory.ts';
 import { pointStates } from './point-states.ts';
 import { createProfileKeeper, type ProfileKeeper, type StaleProfile } from './profile-keeper.ts';
-import { createSensing } from './sensing.ts';
+import { tellManager } from './sensing.ts';
 import { createWarmKeeper, type WarmKeeper } from './warm-keeper.ts';
 import { createWatching, type Watching } from './watching.ts';
 
 /** What is operated, of a family in service. */
-export interface OperatedFamily extends Pick<Serving, 'frames' | 'points' | 'profile' | 'profiler'> {
+export interface OperatedFamily extends Pick<Serving, 'points' | 'profile' | 'profiler'> {
   readonly engine: Pick<Engine, 'run' | 'load' | 'unload' | 'isWarm'>;
-  readonly activation: { readonly family: { readonly manifest: Pick<Manifest, 'levels'> } };
+  readonly frames: Pick<FrameSource, 'next'>;
+  readonly family: { readonly manifest: Pick<Manifest, 'levels'> };
 }
 
 export interface OperationDeps {
   readonly serving: OperatedFamily;
-  readonly sensors: Pick<Sensors, 'sample'>;
   readonly config: ManagerConfig & { readonly engine: { readonly memoryBytes: number | null } };
   readonly clock: Clock;
   /** Evenly distributed, 0 to below 1. */
@@ -44,6 +44,8 @@ export interface OperationDeps {
   readonly log: Logger;
   readonly requirement: () => Requirement;
   readonly frameRate: () => number;
+  /** Hears of every answer, after the listener has. */
+  readonly onAnswered?: (answered: FrameAnswered) => void;
   /** Makes the listener, given what it may ask. */
   readonly listen: (knowledge: OperationKnowledge) => OperationListener;
   readonly event: (body: EventBody) => void;
@@ -60,7 +62,12 @@ export interface Operation {
   /** Name of the policy in force. */
   readonly policy: string;
   readonly loop: FrameLoop;
-  readonly sensing: Loop;
+  /** Takes in what the sensors say. @param isDisturbed whether another family was at work as well */
+  readonly reading: (reading: SensorReading, isDisturbed?: boolean) => void;
+  /** Takes in what they said last before it began to serve: a hot device is not forgotten with a family. */
+  readonly begins: (reading: SensorReading) => void;
+  /** Tells the end of what lasted: the family serves no more. */
+  readonly ends: () => void;
   readonly profileKeeper: ProfileKeeper;
   /** The profile that is chosen from. */
   readonly profile: () => Profile;
@@ -121,26 +128,28 @@ export function createOperation(deps: OperationDeps): Operation {
   const warmKeeper = keepWarm(deps, { policy, profileKeeper, memory, climb });
   const loop = loopOf({ deps, told, policy, watching, inferencer, profileKeeper, climb, warmKeeper });
   let runsBefore = 0;
-  const sensing = createSensing({
-    sensors: deps.sensors,
-    clock,
-    periodMs: config.sensors.periodMs,
-    policy,
-    profile: watching.profile,
-    onReading: (reading) => {
-      latest = reading;
-      memory.reading(reading.memAvailableBytes);
-      if (reading.powerMode !== undefined) profileKeeper.powerMode(reading.powerMode);
-      const runs = profileKeeper.runs();
-      watching.reading(reading, runs !== runsBefore);
-      runsBefore = runs;
-      told.reading(reading, inferencer.waiting());
-    },
-  });
+  const sensed = (reading: SensorReading): void => {
+    latest = reading;
+    memory.reading(reading.memAvailableBytes);
+    if (reading.powerMode !== undefined) profileKeeper.powerMode(reading.powerMode);
+    tellManager(reading, policy, watching.profile());
+  };
   return {
     policy: policy.name,
     loop,
-    sensing,
+    reading: (reading, isDisturbed = false) => {
+      sensed(reading);
+      const runs = profileKeeper.runs();
+      watching.reading(reading, isDisturbed || runs !== runsBefore);
+      runsBefore = runs;
+      told.reading(reading, inferencer.waiting());
+    },
+    begins: (reading) => {
+      // Its energy is of the family before, and a part of the next one's too.
+      sensed({ ...reading, energyJ: undefined, energyOverMs: undefined });
+      runsBefore = -1;
+    },
+    ends: () => endsOfDrift(watching.audit().drift, profileKeeper.stale()).forEach(deps.event),
     profileKeeper,
     profile: watching.profile,
     points: () => pointStates(watching, { points: serving.points, isUsable, unusable }),
@@ -159,7 +168,7 @@ function watch(
     ...deps,
     engine: serving.engine,
     profile: serving.profiler.profile,
-    levels: serving.activation.family.manifest.levels,
+    levels: serving.family.manifest.levels,
     energyModel: config.energy,
     auditShare: config.audit.share,
     slowdown: () => policy.view().slowdown,
@@ -200,9 +209,7 @@ function keepProfile(
   idle: (expectedMs: number) => boolean,
   reading: () => SensorReading | undefined,
 ): ProfileKeeper {
-  const tell = (state: 'begins' | 'ends', { point, reason }: StaleProfile): void => {
-    event({ kind: 'drift', state, ...(point ?? { level: 0 }), reason });
-  };
+  const tell = (state: 'begins' | 'ends', stale: StaleProfile): void => event(staleEvent(state, stale));
   return createProfileKeeper({
     profiler: serving.profiler,
     clock,
@@ -246,6 +253,7 @@ function loopOf(parts: Parts): FrameLoop {
         watching.seen(answered);
         profileKeeper.inference(answered.index, answered.runMs);
         told.inference(answered);
+        deps.onAnswered?.(answered);
       },
       shed: (shed) => {
         climb.decided(shed.decision.cause);
@@ -263,7 +271,7 @@ function keepWarm(
   { serving, config, log, onChanged }: OperationDeps,
   { policy, profileKeeper, memory, climb }: WarmParts,
 ): WarmKeeper {
-  const { levels } = serving.activation.family.manifest;
+  const { levels } = serving.family.manifest;
   return createWarmKeeper({
     engine: serving.engine,
     costs: memoryCosts(serving.profiler.info().points, levels),

@@ -42,6 +42,8 @@ export interface ProfileKeeper {
   /** How many runs and loads measurements have begun. */
   runs(): number;
   info(): ProfileInfo;
+  /** That the profile in force no longer fits, if it was told so. */
+  stale(): StaleProfile | undefined;
   /** What was measured, in words and as data. */
   answer(): ProfileAnswer;
   /** Resolves when nothing is under way any more; never rejects. */
@@ -120,6 +122,7 @@ export function createProfileKeeper(deps: ProfileKeeperDeps): ProfileKeeper {
     isRunning: moments.isRunning,
     runs: moments.runs,
     info: () => infoOf(profiler, isMeasuring, stale),
+    stale: () => stale,
     answer: () => answerOf(profiler, isMeasuring, stale),
     settled: async () => await underWay,
   };

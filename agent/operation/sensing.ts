@@ -9,23 +9,27 @@ export interface SensingDeps {
   readonly sensors: Pick<Sensors, 'sample'>;
   readonly clock: Clock;
   readonly periodMs: number;
-  readonly policy: Pick<RunningPolicy, 'observe'>;
-  readonly profile: () => Profile;
   readonly onReading: (reading: SensorReading) => void;
 }
 
-/** Makes the loop that reads the sensors and tells the manager of energy and temperature. */
-export function createSensing({ sensors, clock, periodMs, policy, profile, onReading }: SensingDeps): Loop {
+/** Makes the loop that reads the sensors. */
+export function createSensing({ sensors, clock, periodMs, onReading }: SensingDeps): Loop {
   return async (signal) => {
     while (!signal.aborted) {
-      const reading = await sensors.sample();
-      const { atMs, energyJ, energyOverMs, tempC } = reading;
-      onReading(reading);
-      if (energyJ !== undefined && energyOverMs !== undefined) {
-        policy.observe({ kind: 'energy', energyJ, overMs: energyOverMs, nowMs: atMs }, profile());
-      }
-      if (tempC !== undefined) policy.observe({ kind: 'temperature', tempC, nowMs: atMs }, profile());
+      onReading(await sensors.sample());
       await clock.sleep(periodMs, signal).catch(() => undefined);
     }
   };
+}
+
+/** Tells a manager of energy and temperature, as far as they are known. */
+export function tellManager(
+  { atMs, energyJ, energyOverMs, tempC }: SensorReading,
+  policy: Pick<RunningPolicy, 'observe'>,
+  profile: Profile,
+): void {
+  if (energyJ !== undefined && energyOverMs !== undefined) {
+    policy.observe({ kind: 'energy', energyJ, overMs: energyOverMs, nowMs: atMs }, profile);
+  }
+  if (tempC !== undefined) policy.observe({ kind: 'temperature', tempC, nowMs: atMs }, profile);
 }

@@ -1,6 +1,7 @@
-import { closeSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import Type from 'typebox';
+import { isSystemError } from '../../shared/errors.ts';
 import { ProcessingElementSchema } from '../../shared/protocol/window.ts';
 import { parseJson, parserOf } from '../../shared/schema.ts';
 import type { PointSpec, TensorSpec } from '../engine/protocol.ts';
@@ -9,10 +10,16 @@ import type { PointSpec, TensorSpec } from '../engine/protocol.ts';
  * The in-flight marker: a small file that says which point the engine runs at this moment. It is written
  * before every run and after it, without waiting for the disk: it is to outlive the process, which a page of
  * the kernel's cache does. Eight bytes that change, then JSON that says what they mean.
+ *
+ * Each engine has a file of its own, gone when the engine is closed: while a family is made ready beside the
+ * one that serves there are two, and neither overwrites what the other says.
  */
 const STATE_BYTES = 8;
 const MAX_BYTES = 1024 * 1024;
 const FILE = 'in-flight';
+const FILES = /^in-flight(-\d+)?$/;
+/** Engines at once: one serves, one is made ready, one is being closed, and one is measured. */
+const MAX_MARKERS = 8;
 
 /** How a process died with a run in flight. */
 export type Death = 'crashed' | 'hung';
@@ -65,6 +72,8 @@ export interface Suspect extends Pick<Legend, 'runtime' | 'input' | 'output'> {
   readonly death: Death;
   /** Whether the machine has started anew since: then the process need not have died of the point. */
   readonly machineRestarted: boolean;
+  /** Whether the process had no other engine: with two of them it need not have died of this one. */
+  readonly isOnlyEngine: boolean;
 }
 
 /** What an engine does with a point: a chore (loading, unloading) waits until no run does. */
@@ -93,7 +102,7 @@ export function kernelBootId(): string {
 }
 
 /**
- * Makes the marker of an engine anew, in the folder of the agent's state. What an old one said is lost.
+ * Makes the marker of an engine, in the folder of the agent's state, beside those of other engines.
  * @param onLost called once when the file cannot be written: inference goes on without a marker
  */
 export function openMarker(
@@ -101,7 +110,7 @@ export function openMarker(
   legend: Legend,
   onLost: (error: unknown) => void,
 ): InFlightMarker {
-  const cell = openCell(join(stateDir, FILE), legend, onLost);
+  const cell = openCell(stateDir, legend, onLost);
   const flights = queueOfFlights((point) => cell.write(point, RUNNING));
   return {
     during: async (point, kind, act) => {
@@ -118,14 +127,15 @@ export function openMarker(
       cell.close();
       return point;
     },
-    [Symbol.dispose]: () => cell.close(),
+    [Symbol.dispose]: () => cell.remove(),
   };
 }
 
 /** The bytes of the file that change. */
-function openCell(path: string, legend: Legend, onLost: (error: unknown) => void) {
+function openCell(stateDir: string, legend: Legend, onLost: (error: unknown) => void) {
   const state = Buffer.alloc(STATE_BYTES);
   let descriptor: number | undefined;
+  let path = '';
   const close = (): void => {
     if (descriptor !== undefined) closeSync(descriptor);
     descriptor = undefined;
@@ -139,9 +149,9 @@ function openCell(path: string, legend: Legend, onLost: (error: unknown) => void
     }
   };
   orLost(() => {
-    descriptor = openSync(`${path}.new`, 'w', 0o640);
+    ({ path, descriptor } = openFree(stateDir));
+    // Half of it names nobody.
     writeSync(descriptor, Buffer.concat([state, Buffer.from(JSON.stringify(legend))]));
-    renameSync(`${path}.new`, path);
   });
   const write = (point: number | undefined, kind: number): void => {
     if (descriptor === undefined) return;
@@ -150,7 +160,25 @@ function openCell(path: string, legend: Legend, onLost: (error: unknown) => void
     state.writeUInt32LE(point === undefined ? 0 : kind, 4);
     orLost(() => writeSync(file, state, 0, STATE_BYTES, 0));
   };
-  return { write, close };
+  /** Not when it was closed before: then it is to outlive the process. */
+  const remove = (): void => {
+    if (descriptor === undefined) return;
+    close();
+    orLost(() => rmSync(path, { force: true }));
+  };
+  return { write, close, remove };
+}
+
+/** Makes a file by the first name that no other engine has. */
+function openFree(stateDir: string): { readonly path: string; readonly descriptor: number } {
+  for (let number = 1; ; number += 1) {
+    const path = join(stateDir, number === 1 ? FILE : `${FILE}-${number}`);
+    try {
+      return { path, descriptor: openSync(path, 'wx', 0o640) };
+    } catch (error) {
+      if (!isSystemError(error, 'EEXIST') || number >= MAX_MARKERS) throw error;
+    }
+  }
 }
 
 interface Flight {
@@ -181,9 +209,17 @@ function queueOfFlights(tell: (point: number | undefined) => void) {
   };
 }
 
-/** The point that was in flight when the process before this one died, if there was one. */
-export function readSuspect(stateDir: string): Suspect | undefined {
-  const bytes = bytesOf(join(stateDir, FILE));
+/** The points that were in flight when the process before this one died: at most one of each engine. */
+export function readSuspects(stateDir: string): Suspect[] {
+  const paths = markersIn(stateDir);
+  return paths.flatMap((path) => {
+    const suspect = readSuspect(path);
+    return suspect === undefined ? [] : [{ ...suspect, isOnlyEngine: paths.length === 1 }];
+  });
+}
+
+function readSuspect(path: string): Omit<Suspect, 'isOnlyEngine'> | undefined {
+  const bytes = bytesOf(path);
   if (bytes === undefined || bytes.length <= STATE_BYTES) return undefined;
   const index = bytes.readUInt32LE(0) - 1;
   if (index < 0) return undefined;
@@ -195,14 +231,22 @@ export function readSuspect(stateDir: string): Suspect | undefined {
   return { point, death, runtime, input, output, machineRestarted: kernelBoot !== kernelBootId() };
 }
 
-/** Forgets the suspect: it has been judged. */
-export function clearSuspect(stateDir: string): void {
+/** Forgets the suspects: they have been judged. To be called while no engine runs. */
+export function clearSuspects(stateDir: string): void {
+  for (const path of markersIn(stateDir)) {
+    try {
+      rmSync(path);
+    } catch {
+      // It cannot be removed: it is judged again, and an engine that starts takes another name.
+    }
+  }
+}
+
+function markersIn(stateDir: string): string[] {
   try {
-    const descriptor = openSync(join(stateDir, FILE), 'r+');
-    writeSync(descriptor, Buffer.alloc(STATE_BYTES), 0, STATE_BYTES, 0);
-    closeSync(descriptor);
+    return readdirSync(stateDir).flatMap((name) => (FILES.test(name) ? [join(stateDir, name)] : []));
   } catch {
-    // There is none, or it cannot be written: an engine that starts makes it anew.
+    return [];
   }
 }
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Trial } from './child-trial.ts';
-import { clearSuspect, readSuspect, type Suspect } from './marker.ts';
+import { clearSuspects, readSuspects, type Suspect } from './marker.ts';
 import type { Quarantine } from './quarantine.ts';
 
 export interface JudgeDeps {
@@ -20,18 +20,24 @@ export interface Judgement {
 }
 
 /**
- * Judges the point that was in flight when the agent died, if there was one; to be called before anything is
- * loaded. The point is tried again in a process of its own. When that dies too the point is quarantined at
- * once, else the death counts as a strike: it may have been of something else, such as a lack of memory.
- * A restart of the whole machine is no strike.
- * @returns what was done, undefined where no point was in flight
+ * Judges the points that were in flight when the agent died, one of each engine; to be called before anything is
+ * loaded. A point is tried again in a process of its own. When that dies too the point is quarantined at once,
+ * else the death counts as a strike: it may have been of something else, such as a lack of memory. A restart of
+ * the whole machine is no strike. Nor is a death while another family was made ready beside the one that serves:
+ * it may have been of that, and who has it made ready counts such deaths. When a point hung, the process was ended
+ * because of that one.
+ * @returns what was done; nothing where no point was in flight
  */
-export async function judgeSuspect(deps: JudgeDeps): Promise<Judgement | undefined> {
-  const suspect = readSuspect(deps.stateDir);
-  if (suspect === undefined) return undefined;
-  const judgement = await judge(suspect, deps);
-  clearSuspect(deps.stateDir);
-  return { suspect, ...judgement };
+export async function judgeSuspects(deps: JudgeDeps): Promise<readonly Judgement[]> {
+  const suspects = readSuspects(deps.stateDir);
+  const hung = suspects.filter(({ death }) => death === 'hung');
+  const suspected = hung.length > 0 ? hung : suspects;
+  const judgements: Judgement[] = [];
+  for (const suspect of suspected) {
+    judgements.push({ suspect, ...(await judge(suspect, deps)) });
+  }
+  clearSuspects(deps.stateDir);
+  return judgements;
 }
 
 async function judge(
@@ -40,8 +46,9 @@ async function judge(
 ): Promise<Pick<Judgement, 'sentence' | 'reason'>> {
   const { point, death } = suspect;
   const what = `the agent ${death === 'hung' ? 'hung' : 'died'} in level ${point.level} on ${point.pe}`;
-  if (suspect.runtime !== runtime) return { sentence: 'let go', reason: `${what}, under another library` };
-  if (!existsSync(point.modelPath)) return { sentence: 'let go', reason: `${what}, which is no longer here` };
+  const letGo = (why: string) => ({ sentence: 'let go', reason: `${what}${why}` }) as const;
+  if (suspect.runtime !== runtime) return letGo(', under another library');
+  if (!existsSync(point.modelPath)) return letGo(', which is no longer here');
   const trial = await retry(suspect);
   if (trial.outcome === 'died') {
     const reason = `${what}; tried again in a process of its own: ${trial.reason}`;
@@ -49,7 +56,10 @@ async function judge(
     return { sentence: 'quarantined', reason };
   }
   const again = trial.outcome === 'passed' ? 'it passed when it was tried again' : trial.reason;
+  if (suspect.machineRestarted) return letGo(`; ${again}; the machine was restarted`);
+  if (!suspect.isOnlyEngine && death !== 'hung') {
+    return letGo(`; ${again}; another family was being made ready`);
+  }
   const reason = `${what}; ${again}`;
-  if (suspect.machineRestarted) return { sentence: 'let go', reason: `${reason}; the machine was restarted` };
   return { sentence: quarantine.strike(point, reason) ? 'quarantined' : 'struck', reason };
 }

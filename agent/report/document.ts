@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, totalmem } from 'node:os';
 import type { Family } from '../../shared/family/read.ts';
+import { given } from '../../shared/given.ts';
 import { onnxRuntimeVersion } from '../../shared/onnx.ts';
 import { packageVersion } from '../../shared/package.ts';
 import {
@@ -12,17 +12,8 @@ import {
   type SensorHealth,
 } from '../../shared/protocol/reported.ts';
 import { MAX_REFUSALS, type Refusal, type Resolved } from '../desired/resolve.ts';
+import { boardModel } from '../machine.ts';
 import type { OperatingPoint } from '../runtime/points.ts';
-
-/** The board's name as the firmware gives it; a generic name where there is none. */
-function hardwareModel(): string {
-  try {
-    const model = readFileSync('/sys/firmware/devicetree/base/model', 'utf8');
-    return model.replaceAll('\0', '').trim() || 'unknown';
-  } catch {
-    return `generic ${arch()}`;
-  }
-}
 
 /** What a report has room for, of each text that has to do with a point, a sensor or a profile. */
 const MAX_SHORT_CHARACTERS = 200;
@@ -38,23 +29,23 @@ export interface PointState extends OperatingPoint {
   readonly quarantined?: string | undefined;
 }
 
-/** What of a report does not change while the agent runs, or not often. */
-export type FixedReport = Pick<
-  Reported,
-  'v' | 'bootId' | 'software' | 'hardware' | 'family' | 'operatingPoints'
->;
+/** What of a report does not change while the agent runs. */
+export type FixedReport = Pick<Reported, 'v' | 'bootId' | 'software' | 'hardware'>;
 
-/** Makes the fixed part; figures of points that change later go with `Changing`. */
-export function fixedReport(bootId: string, family: Family, points: readonly PointState[]): FixedReport {
-  const { name, version } = family.manifest;
+/** Makes the fixed part. */
+export function fixedReport(bootId: string): FixedReport {
   return {
     v: 1,
     bootId,
     software: { agent: packageVersion(), node: process.versions.node, onnxruntime: onnxRuntimeVersion() },
-    hardware: { model: hardwareModel(), arch: arch(), cpus: availableParallelism(), memoryBytes: totalmem() },
-    family: { name, version, sha256: family.sha256 },
-    operatingPoints: reportedPoints(points),
+    hardware: { model: boardModel(), arch: arch(), cpus: availableParallelism(), memoryBytes: totalmem() },
   };
+}
+
+/** A family as it is reported. */
+export function reportedFamily({ manifest, sha256 }: Family): Reported['family'] {
+  const { name, version } = manifest;
+  return { name, version, sha256 };
 }
 
 /** Operating points as they are reported: figures that mean something, and nothing of the rest. */
@@ -84,27 +75,34 @@ function short(text: string): string {
 }
 
 export interface Changing {
+  /** That serves now. */
+  readonly family: Reported['family'];
   readonly resolved: Resolved;
   /** Refusals that have nothing to do with desired documents, such as a broken family. */
   readonly refused: readonly Refusal[];
   readonly rejected: Readonly<Record<string, number>>;
-  /** Where they have changed since the start: measured anew, loaded, put into quarantine. */
-  readonly points?: readonly PointState[];
+  /** Of that family, as they are now: measured anew, loaded, put into quarantine. */
+  readonly points: readonly PointState[];
   readonly policy?: string;
   readonly profile?: ProfileInfo;
   readonly sensors?: readonly SensorHealth[];
+  readonly install?: Reported['install'];
+  /** Version of the keyring in force. */
+  readonly keyring?: number | undefined;
 }
 
 /** The whole report. */
 export function reportOf(fixed: FixedReport, changing: Changing): Reported {
   const { requirement, settings, sources, applied, refused } = changing.resolved;
-  const { points, policy, profile, sensors } = changing;
+  const { family, points, policy, profile, sensors, install, keyring } = changing;
   return {
     ...fixed,
-    ...(points === undefined ? {} : { operatingPoints: reportedPoints(points) }),
+    family,
+    operatingPoints: reportedPoints(points),
     ...(policy === undefined ? {} : { policy }),
     ...(profile === undefined ? {} : { profile }),
     ...(sensors === undefined ? {} : { sensors: sensors.slice(0, MAX_SENSORS).map(reportedSensor) }),
+    ...given({ install, keyring }),
     applied,
     requirement,
     settings,

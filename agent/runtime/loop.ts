@@ -27,7 +27,7 @@ export interface LoopListener {
 
 export interface LoopDeps {
   readonly inferencer: Inferencer;
-  readonly frames: FrameSource;
+  readonly frames: Pick<FrameSource, 'next'>;
   readonly clock: Clock;
   /** Frames per second in force, asked before every frame. */
   readonly frameRate: () => number;
@@ -39,9 +39,21 @@ export interface LoopDeps {
   readonly idle: (leftMs: number) => Promise<void>;
 }
 
+/** What a loop leaves to the one that goes on in its place. */
+export interface Handover {
+  /** Monotonic time at which the next frame is due. */
+  readonly dueMs: number;
+  /** Limits that cannot be met, and when each gave way last: their spells do not end with the loop. */
+  readonly violatedMs: ReadonlyMap<Limit, number>;
+}
+
 /** The inference loop of an agent. */
 export interface FrameLoop {
-  run(signal: AbortSignal): Promise<void>;
+  /**
+   * Answers frames until the signal aborts; the frame that is under way then is answered first.
+   * @param from what the loop before this one left: the first frame is due when its next one was
+   */
+  run(signal: AbortSignal, from?: Handover): Promise<Handover>;
   /** Until the next frame is due, milliseconds; 0 while one is being answered. */
   leftMs(): number;
   /** Whether a piece of idle work is under way. */
@@ -66,7 +78,7 @@ export function createFrameLoop(deps: LoopDeps): FrameLoop {
     const arrivedMs = dueMs ?? clock.monoMs();
     const { pixels, label } = frame;
     const outcome = await deps.inferencer.infer({ pixels, arrivedMs });
-    tell(outcome, pixels, label);
+    tell.outcome(outcome, pixels, label);
   };
 
   const idleWork = async (leftMs: number): Promise<void> => {
@@ -78,10 +90,21 @@ export function createFrameLoop(deps: LoopDeps): FrameLoop {
     }
   };
 
-  const run = async (signal: AbortSignal): Promise<void> => {
-    let dueMs = clock.monoMs();
+  /** @returns since when the frame has waited, if it has */
+  const untilDue = async (dueMs: number, signal: AbortSignal): Promise<number | undefined> => {
     // A frame that finds the device busy has been waiting since it was due; else it arrives when it is read.
-    let waitingSinceMs: number | undefined;
+    const waitingSinceMs = clock.monoMs() > dueMs ? dueMs : undefined;
+    // Also when late: the event loop must turn, or a fast source would starve the link.
+    await clock.sleep(Math.max(0, dueMs - clock.monoMs()), signal).catch(() => undefined);
+    nextDueMs = Number.NEGATIVE_INFINITY;
+    return waitingSinceMs;
+  };
+
+  const run = async (signal: AbortSignal, from?: Handover): Promise<Handover> => {
+    let dueMs = from?.dueMs ?? clock.monoMs();
+    tell.goOn(from?.violatedMs);
+    if (from !== undefined) nextDueMs = dueMs;
+    let waitingSinceMs = from === undefined ? undefined : await untilDue(dueMs, signal);
     while (!signal.aborted) {
       await oneFrame(waitingSinceMs).catch((error: unknown) => listener.failed(describeError(error)));
       const periodMs = 1_000 / deps.frameRate();
@@ -93,12 +116,10 @@ export function createFrameLoop(deps: LoopDeps): FrameLoop {
         dueMs += frames * periodMs;
       }
       nextDueMs = dueMs;
-      await idleWork(Math.max(0, dueMs - clock.monoMs()));
-      waitingSinceMs = clock.monoMs() > dueMs ? dueMs : undefined;
-      // Also when late: the event loop must turn, or a fast source would starve the link.
-      await clock.sleep(Math.max(0, dueMs - clock.monoMs()), signal).catch(() => undefined);
-      nextDueMs = Number.NEGATIVE_INFINITY;
+      if (!signal.aborted) await idleWork(Math.max(0, dueMs - clock.monoMs()));
+      waitingSinceMs = await untilDue(dueMs, signal);
     }
+    return { dueMs, violatedMs: tell.violatedMs() };
   };
   return {
     run,
@@ -113,7 +134,7 @@ const SPELL_ENDS_MS = 2_000;
 /** Turns outcomes into what is told: inferences, switches, and limits that begin or end to be broken. */
 function createTeller(listener: LoopListener) {
   /** When each limit that is broken gave way last. */
-  const violatedMs = new Map<Limit, number>();
+  let violatedMs = new Map<Limit, number>();
   let point: OperatingPoint | undefined;
 
   const tellViolations = (outcome: InferenceOutcome): void => {
@@ -130,7 +151,7 @@ function createTeller(listener: LoopListener) {
     }
   };
 
-  return (outcome: InferenceOutcome, pixels: Uint8Array, label: number | undefined): void => {
+  const tellOutcome = (outcome: InferenceOutcome, pixels: Uint8Array, label: number | undefined): void => {
     tellViolations(outcome);
     if (outcome.kind === 'shed') {
       listener.shed(outcome);
@@ -143,5 +164,13 @@ function createTeller(listener: LoopListener) {
     if (before !== undefined && (before.pe !== point.pe || before.level !== point.level)) {
       listener.switched(before, outcome);
     }
+  };
+  return {
+    outcome: tellOutcome,
+    violatedMs: (): ReadonlyMap<Limit, number> => violatedMs,
+    /** Goes on with spells that began in another loop. */
+    goOn: (from: ReadonlyMap<Limit, number> = new Map()): void => {
+      violatedMs = new Map(from);
+    },
   };
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { openSqlite, openSqliteReadOnly, type Sqlite } from '../../shared/sqlite.ts';
 
-/** Steps of the schema of an agent's one database: outbox, desired documents, family in force, profiles, quarantine. */
+/** Steps of the schema of an agent's one database: outbox, desired documents, family in force, profiles, quarantine, installs. */
 const MIGRATIONS = [
   `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -50,6 +50,25 @@ const MIGRATIONS = [
     PRIMARY KEY (sha256, providers, runtime)
   );
   `,
+  `
+  CREATE TABLE install_orders (
+    kind TEXT NOT NULL,
+    rollout TEXT NOT NULL,
+    deed TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (kind, rollout, deed)
+  ) WITHOUT ROWID;
+  CREATE TABLE install_holdings (kind TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE install_floors (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
+  ) WITHOUT ROWID;
+  `,
 ];
 
 function databasePath(stateDir: string): string {
@@ -66,7 +85,7 @@ export function readAgentDatabase(stateDir: string): Sqlite | undefined {
   return openSqliteReadOnly(databasePath(stateDir));
 }
 
-/** Small values by name: device id, clock floor, family in force, counters. */
+/** Small values by name: device id, clock floor, the configured folder's family, counters. */
 export interface Meta {
   get(key: string): string | undefined;
   set(key: string, value: string): void;

@@ -16,7 +16,7 @@ import type { Recorder } from './recorder.ts';
 import { createThrottleWatch } from './throttle.ts';
 import type { WindowGatherer } from './window.ts';
 
-export interface ListenerDeps extends OperationKnowledge {
+export interface ListenerDeps {
   readonly gatherer: WindowGatherer;
   readonly device: DeviceGatherer;
   /** Memory of this process, bytes. */
@@ -33,23 +33,39 @@ export interface ListenerDeps extends OperationKnowledge {
   readonly logLimiter: EventLimiter;
 }
 
+/** What a listener goes by: what outlives families, and what one may be asked. */
+interface Listening extends ListenerDeps, OperationKnowledge {}
+
 /**
- * Turns what the inference loop tells into windows, events and the memory of decisions. Counts are exact;
- * events are limited in rate and say how many were held back.
+ * Makes what turns the words of inference loops into windows, events and the memory of decisions. Counts are
+ * exact; events are limited in rate and say how many were held back. Families come and go, each with a listener
+ * of its own; spells and limits of rate go on.
  */
-export function createLoopListener(deps: ListenerDeps): OperationListener {
-  const { gatherer, recorder, log, ring, clock } = deps;
+export function createLoopListeners(
+  deps: ListenerDeps,
+): (knowledge: OperationKnowledge) => OperationListener {
+  const { recorder, log } = deps;
   const told = new Set<Limit>();
   const throttleWatch = createThrottleWatch((event) => {
     log.warn({ state: event.state }, event.reason);
     recorder.event(event);
   });
+  return (knowledge) => listenerOf({ ...deps, ...knowledge }, told, throttleWatch);
+}
+
+function listenerOf(
+  deps: Listening,
+  told: Set<Limit>,
+  throttleWatch: ReturnType<typeof createThrottleWatch>,
+): OperationListener {
+  const { gatherer, recorder, log, ring, clock } = deps;
   return {
     inference: (answered) => {
-      const { index, latencyMs, budgetMs, missed, nowMs } = answered;
+      const { point, latencyMs, budgetMs, missed, nowMs } = answered;
+      const { pe, level } = point;
       gatherer.inference(seenOf(answered, deps));
       const budget = Number.isFinite(budgetMs) ? budgetMs : undefined;
-      ring.inference({ ts: clock.now(), monoMs: nowMs, point: index, latencyMs, budgetMs: budget, missed });
+      ring.inference({ ts: clock.now(), monoMs: nowMs, pe, level, latencyMs, budgetMs: budget, missed });
     },
     switched: (from, done) => tellSwitch(deps, from, done),
     shed: (shed) => {
@@ -87,7 +103,7 @@ export function createLoopListener(deps: ListenerDeps): OperationListener {
 
 function seenOf(
   { point, index, latencyMs, runMs, missed, correct, logits, nowMs }: FrameAnswered,
-  { energyOf }: ListenerDeps,
+  { energyOf }: Listening,
 ): InferenceSeen {
   return {
     pe: point.pe,
@@ -112,7 +128,7 @@ function measuredOf(outcome: InferenceOutcome) {
 }
 
 function tellSwitch(
-  { gatherer, recorder, ring, clock, log, switchLimiter, view }: ListenerDeps,
+  { gatherer, recorder, ring, clock, log, switchLimiter, view }: Listening,
   from: OperatingPoint,
   done: Extract<InferenceOutcome, { kind: 'done' }>,
 ): void {
@@ -153,7 +169,7 @@ interface Violation {
  * whoever heard of the begin would wait for it for ever
  */
 function tellViolation(
-  { recorder, ring, clock, log, violationLimiter, view }: ListenerDeps,
+  { recorder, ring, clock, log, violationLimiter, view }: Listening,
   { limit, state, outcome }: Violation,
   told: Set<Limit>,
 ): void {

@@ -11,6 +11,8 @@ export interface ClockFloor {
 export interface Stamper {
   /** The moment now. A clock that shows less than what has already passed is `unsynced`. */
   now(): Stamp;
+  /** The last time that is known to have passed, milliseconds since the epoch; an unset clock shows less. */
+  lastKnownTs(): number;
   /** Wall clock less monotonic clock once the wall clock is trusted again after it was not; once per arrival. */
   arrivedOffsetMs(): number | undefined;
 }
@@ -43,6 +45,10 @@ export function createStamper(clock: Clock, floor: ClockFloor): Stamper {
     now: () => {
       const ts = clock.now();
       return { ts, monoMs: clock.monoMs() - bootMs, clock: stateAt(ts) };
+    },
+    lastKnownTs: () => {
+      stateAt(clock.now());
+      return floorTs;
     },
     arrivedOffsetMs: () => {
       const ts = clock.now();

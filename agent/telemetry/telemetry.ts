@@ -7,7 +7,7 @@ import type { OperationKnowledge, OperationListener } from '../operation/listene
 import { metaOf } from '../store/database.ts';
 import { createEventLimiter } from './event-limiter.ts';
 import { createDeviceGatherer, type DeviceGatherer } from './gauges.ts';
-import { createLoopListener } from './loop-listener.ts';
+import { createLoopListeners } from './loop-listener.ts';
 import { type Outbox, openOutbox, type Waiting } from './outbox.ts';
 import { createPublisher, type Publisher } from './publisher.ts';
 import { createRecorder, type Recorder } from './recorder.ts';
@@ -37,6 +37,8 @@ export interface Telemetry {
   readonly device: DeviceGatherer;
   /** What waits in the outbox now. */
   readonly waiting: () => Waiting;
+  /** See `Stamper`. */
+  readonly lastKnownTs: () => number;
   /** What this device did and why, the newest of it. */
   readonly ring: ExplainRing;
   /** Makes the listener of a family in operation. */
@@ -77,21 +79,20 @@ export function openTelemetry(deps: TelemetryDeps): Telemetry {
   const gatherer = createWindowGatherer();
   const ring = createExplainRing();
   const device = createDeviceGatherer(deps.sensorPeriodMs);
-  const listen = (knowledge: OperationKnowledge): OperationListener =>
-    createLoopListener({
-      ...knowledge,
-      gatherer,
-      device,
-      rssBytes: deps.rssBytes,
-      recorder,
-      ring,
-      clock,
-      log,
-      switchLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
-      violationLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
-      shedLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
-      logLimiter: createEventLimiter(clock, LOG_LINES_PER_MINUTE),
-    });
+  const listen = createLoopListeners({
+    gatherer,
+    device,
+    rssBytes: deps.rssBytes,
+    recorder,
+    ring,
+    clock,
+    log,
+    switchLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
+    violationLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
+    shedLimiter: createEventLimiter(clock, EVENTS_PER_MINUTE),
+    logLimiter: createEventLimiter(clock, LOG_LINES_PER_MINUTE),
+  });
   const waiting = (): Waiting => outbox.waiting(stamper.now());
-  return { outbox, publisher, recorder, gatherer, device, waiting, ring, listen };
+  const { lastKnownTs } = stamper;
+  return { outbox, publisher, recorder, gatherer, device, waiting, lastKnownTs, ring, listen };
 }

@@ -24,13 +24,24 @@ export interface WindowLoop {
   run(signal: AbortSignal): Promise<void>;
   /** Says that the length has changed: the window in progress follows the new one. */
   lengthChanged(): void;
+  /**
+   * Cuts the window in progress now, because the family that serves is about to be another one: no window is
+   * of two. To be called while `end` still speaks of the old one, when no frame of it is under way.
+   */
+  familyLeaves(): void;
 }
 
 /** Makes the loop that cuts windows. */
 export function createWindowLoop(deps: WindowLoopDeps): WindowLoop {
   const { gatherer, recorder, clock, windowMs } = deps;
   let changed = new AbortController();
-  const waitUntilDue = async (startedMs: number, signal: AbortSignal): Promise<void> => {
+  let startedMs = clock.monoMs();
+  const cut = (): void => {
+    const nowMs = clock.monoMs();
+    recorder.window(gatherer.take(restOf(deps, startedMs, nowMs), nowMs));
+    startedMs = nowMs;
+  };
+  const waitUntilDue = async (signal: AbortSignal): Promise<void> => {
     for (;;) {
       const leftMs = startedMs + windowMs() - clock.monoMs();
       if (leftMs <= 0 || signal.aborted) return;
@@ -40,13 +51,16 @@ export function createWindowLoop(deps: WindowLoopDeps): WindowLoop {
   };
   return {
     lengthChanged: () => changed.abort(),
+    familyLeaves: () => {
+      cut();
+      gatherer.familyLeft();
+      changed.abort();
+    },
     run: async (signal) => {
-      let startedMs = clock.monoMs();
+      startedMs = clock.monoMs();
       while (!signal.aborted) {
-        await waitUntilDue(startedMs, signal);
-        const nowMs = clock.monoMs();
-        recorder.window(gatherer.take(restOf(deps, startedMs, nowMs), nowMs));
-        startedMs = nowMs;
+        await waitUntilDue(signal);
+        cut();
       }
     },
   };

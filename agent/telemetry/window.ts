@@ -21,6 +21,8 @@ export interface WindowGatherer {
   count(name: CountName, by?: number): void;
   /** @param nowMs monotonic time at which the window ends */
   take(rest: WindowRest, nowMs: number): WindowBody;
+  /** The family of the operating point in use serves no more: its time counts no further. */
+  familyLeft(): void;
 }
 
 /** Makes an empty gatherer. */
@@ -61,6 +63,9 @@ export function createWindowGatherer(): WindowGatherer {
       points = new Map();
       counts = { ...NO_COUNTS };
       return body;
+    },
+    familyLeft: () => {
+      inUse = undefined;
     },
   };
 }

@@ -13,8 +13,11 @@ import type { DesiredState } from '../desired/desired.ts';
 import type { BackupResult } from '../history/backup/backup.ts';
 import type { History } from '../history/history.ts';
 import type { Retention } from '../history/rollup/retention.ts';
+import type { Keys } from '../keys/keys.ts';
 import type { Devices } from '../registry/devices.ts';
 import type { Groups } from '../registry/groups.ts';
+import type { Releases } from '../releases/releases.ts';
+import type { Rollouts } from '../rollouts/rollouts.ts';
 import type { ControllerState } from './schemas.ts';
 
 /** What the routes answer from. */
@@ -24,6 +27,9 @@ export interface ApiContext {
   readonly groups: Groups;
   readonly desired: DesiredState;
   readonly commands: Commands;
+  readonly keys: Keys;
+  readonly releases: Releases;
+  readonly rollouts: Rollouts;
   readonly history: Omit<History, 'commit' | 'rollUp' | 'retain' | typeof Symbol.asyncDispose>;
   /** How long the history keeps what. */
   readonly retention: Retention;

@@ -10,6 +10,9 @@ import { addAlertRoutes } from './routes/alerts.ts';
 import { addDeviceRoutes } from './routes/devices.ts';
 import { addGroupRoutes } from './routes/groups.ts';
 import { addHistoryRoutes } from './routes/history.ts';
+import { addKeyringRoutes } from './routes/keyring.ts';
+import { addReleaseRoutes } from './routes/releases.ts';
+import { addRolloutRoutes } from './routes/rollouts.ts';
 import { addStatedRoutes } from './routes/stated.ts';
 import { addStatusRoutes } from './routes/status.ts';
 import { isAuthorized } from './token.ts';
@@ -90,6 +93,9 @@ async function createServer(options: ApiOptions, context: ApiContext): Promise<S
   addStatedRoutes(server, context);
   addHistoryRoutes(server, context);
   addAlertRoutes(server, context);
+  addKeyringRoutes(server, context);
+  addReleaseRoutes(server, context);
+  addRolloutRoutes(server, context);
   server.get('/openapi.json', { schema: { tags: ['status'], summary: 'This document', security: [] } }, () =>
     server.swagger(),
   );

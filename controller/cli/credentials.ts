@@ -1,17 +1,15 @@
 import { mkdir, open, rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { AppError, isSystemError } from '../../shared/errors.ts';
 import { writeAtomic } from '../../shared/files.ts';
+import { userFolder } from '../../shared/user-folder.ts';
 import type { Credentials } from './client.ts';
 
 const HOW_TO_LOG_IN = "run 'ofa-fleet login URL', or set OFA_FLEET_URL and OFA_FLEET_TOKEN";
 
 /** The file that `login` writes. */
 export function loginFile(env: NodeJS.ProcessEnv): string {
-  const xdg = env['XDG_CONFIG_HOME'];
-  const base = xdg !== undefined && isAbsolute(xdg) ? xdg : join(env['HOME'] || homedir(), '.config');
-  return join(base, 'ofa-fleet', 'login.json');
+  return join(userFolder(env), 'login.json');
 }
 
 /**

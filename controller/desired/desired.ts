@@ -2,6 +2,7 @@ import { invariant } from '../../shared/errors.ts';
 import type { DeviceDesired, Version } from '../../shared/protocol/desired.ts';
 import type { ScopeKind } from '../../shared/protocol/ids.ts';
 import { encodeMessage } from '../../shared/protocol/messages.ts';
+import type { Order, ReleaseKind } from '../../shared/protocol/release.ts';
 import type { Requirement, Settings } from '../../shared/protocol/requirement.ts';
 import { topicOf } from '../../shared/protocol/topics.ts';
 import { formatSelector } from '../../shared/selector.ts';
@@ -12,10 +13,11 @@ import { type Groups, selectorGroupName } from '../registry/groups.ts';
 import { isMember, membershipsOf } from '../registry/membership.ts';
 import type { StoredDesired } from '../store/desired-store.ts';
 import type { FleetStore } from '../store/fleet-store.ts';
+import type { DeviceOrders } from '../store/order-store.ts';
 import { type FieldsPatch, patchFields, sameFields } from './stated.ts';
 
 export interface DesiredDeps {
-  readonly store: Pick<FleetStore, 'desired' | 'meta' | 'transaction'>;
+  readonly store: Pick<FleetStore, 'desired' | 'orders' | 'meta' | 'transaction'>;
   readonly devices: Pick<Devices, 'all' | 'get' | 'require'>;
   readonly groups: Groups;
   readonly fleet: string;
@@ -35,6 +37,13 @@ export interface DesiredState {
   ofDevice(device: string): DeviceDesired | undefined;
   /** Gives every one of these devices (by default all) whose groups have changed a new document that names them. */
   syncGroups(devices?: readonly string[]): void;
+  /** The order that a device has from a rollout. */
+  orderOf(device: string, kind: ReleaseKind): Order | undefined;
+  /**
+   * Gives devices new orders of a kind, or takes those that they have; an order that a device has already is
+   * not given again.
+   */
+  giveOrders(kind: ReleaseKind, orders: ReadonlyMap<string, Order | undefined>): void;
   /** Drops what a group stated; those who still follow it are told that it states nothing. */
   dropGroup(name: string): void;
 }
@@ -51,14 +60,16 @@ export function createDesired(deps: DesiredDeps): DesiredState {
 class DesiredDocuments implements DesiredState {
   readonly #deps: DesiredDeps;
   readonly #known = new Map<string, StoredDesired>();
+  readonly #orders: Map<string, DeviceOrders>;
 
   constructor(deps: DesiredDeps) {
     this.#deps = deps;
+    this.#orders = deps.store.orders.all();
     for (const document of deps.store.desired.all()) this.#known.set(keyOf(document), document);
   }
 
   messages(): Iterable<RetainedMessage> {
-    return [...this.#known.values()].map((document) => messageOf(this.#deps.fleet, document));
+    return [...this.#known.values()].map((document) => this.#messageOf(document));
   }
 
   list(part: 'requirement' | 'settings'): Stated[] {
@@ -78,7 +89,41 @@ class DesiredDocuments implements DesiredState {
 
   ofDevice(device: string): DeviceDesired | undefined {
     const document = this.#known.get(keyOf({ kind: 'device', name: device }));
-    return document === undefined ? undefined : deviceDocument(document);
+    return document === undefined ? undefined : deviceDocument(document, this.#orders.get(device));
+  }
+
+  orderOf(device: string, kind: ReleaseKind): Order | undefined {
+    return this.#orders.get(device)?.[kind];
+  }
+
+  giveOrders(kind: ReleaseKind, orders: ReadonlyMap<string, Order | undefined>): void {
+    const changed = [...orders].filter(
+      ([device, order]) => JSON.stringify(order) !== JSON.stringify(this.orderOf(device, kind)),
+    );
+    if (changed.length === 0) return;
+    const { store } = this.#deps;
+    // Orders and the documents that carry them are stored together: after a crash both are there or none.
+    const documents = store.transaction(() => {
+      for (const [device, order] of changed) {
+        if (order === undefined) store.orders.remove(device, kind);
+        else store.orders.save(device, kind, order);
+      }
+      return this.#store(changed.map(([device]) => this.#deviceContent(device)));
+    });
+    this.#takeOrders(kind, changed);
+    this.#announce(documents);
+  }
+
+  #takeOrders(kind: ReleaseKind, changed: readonly (readonly [string, Order | undefined])[]): void {
+    for (const [device, order] of changed) {
+      const { [kind]: _before, ...others } = this.#orders.get(device) ?? {};
+      this.#orders.set(device, order === undefined ? others : { ...others, [kind]: order });
+    }
+  }
+
+  #deviceContent(device: string): Place & Content {
+    const place: Place = { kind: 'device', name: device };
+    return { ...NOTHING, ...this.#known.get(keyOf(place)), ...place };
   }
 
   syncGroups(ids?: readonly string[]): void {
@@ -123,6 +168,10 @@ class DesiredDocuments implements DesiredState {
     return stated;
   }
 
+  #messageOf(document: StoredDesired): RetainedMessage {
+    return messageOf(this.#deps.fleet, document, this.#orders.get(document.name));
+  }
+
   #saveOne(content: Place & Content): StoredDesired {
     const [document] = this.#save([content]);
     invariant(document !== undefined, 'one document in, one document out');
@@ -131,18 +180,24 @@ class DesiredDocuments implements DesiredState {
 
   /** Stores documents under one new version, then publishes them. */
   #save(contents: readonly (Place & Content)[]): StoredDesired[] {
-    const { store, fleet, publish } = this.#deps;
-    const documents = store.transaction(() => {
-      const version = nextVersion(this.#deps);
-      const next = contents.map((content) => ({ ...content, version }));
-      for (const document of next) store.desired.save(document);
-      return next;
-    });
+    const documents = this.#deps.store.transaction(() => this.#store(contents));
+    this.#announce(documents);
+    return documents;
+  }
+
+  /** Within a transaction. */
+  #store(contents: readonly (Place & Content)[]): StoredDesired[] {
+    const version = nextVersion(this.#deps);
+    const documents = contents.map((content) => ({ ...content, version }));
+    for (const document of documents) this.#deps.store.desired.save(document);
+    return documents;
+  }
+
+  #announce(documents: readonly StoredDesired[]): void {
     for (const document of documents) {
       this.#known.set(keyOf(document), document);
-      publish(messageOf(fleet, document));
+      this.#deps.publish(this.#messageOf(document));
     }
-    return documents;
   }
 }
 
@@ -171,7 +226,11 @@ function sortKey({ kind, name }: Place): string {
   return `${ORDER[kind]} ${name}`;
 }
 
-function messageOf(fleet: string, document: StoredDesired): RetainedMessage {
+function messageOf(
+  fleet: string,
+  document: StoredDesired,
+  orders: DeviceOrders | undefined,
+): RetainedMessage {
   const { kind, name, version, requirement, settings } = document;
   switch (kind) {
     case 'fleet':
@@ -187,13 +246,16 @@ function messageOf(fleet: string, document: StoredDesired): RetainedMessage {
     case 'device':
       return {
         topic: topicOf('desired', { fleet, device: name }),
-        payload: encodeMessage('desired', deviceDocument(document)),
+        payload: encodeMessage('desired', deviceDocument(document, orders)),
       };
   }
 }
 
-function deviceDocument({ version, requirement, settings, groups }: StoredDesired): DeviceDesired {
-  return { version, requirement, settings, groups: [...groups] };
+function deviceDocument(
+  { version, requirement, settings, groups }: StoredDesired,
+  orders: DeviceOrders | undefined,
+): DeviceDesired {
+  return { version, requirement, settings, groups: [...groups], ...orders };
 }
 
 function placeOf(scope: Scope, { devices, groups }: DesiredDeps): Place {

@@ -1,5 +1,6 @@
 import type { CommandResult } from '../../shared/protocol/command.ts';
 import { type Decoded, decodeMessage } from '../../shared/protocol/messages.ts';
+import type { Want } from '../../shared/protocol/release.ts';
 import type { Reported } from '../../shared/protocol/reported.ts';
 import type { DeviceStatus } from '../../shared/protocol/status.ts';
 import { MAX_MESSAGE_BYTES, parseTopic, type TopicKind } from '../../shared/protocol/topics.ts';
@@ -15,6 +16,7 @@ export interface ReceiverDeps {
   readonly onStatus: (device: string, status: DeviceStatus) => void;
   readonly onReported: (device: string, reported: Reported) => void;
   readonly onCommandResult: (device: string, id: string, result: CommandResult) => void;
+  readonly onWant: (device: string, want: Want) => void;
   /** A handler threw: a fault of ours, which must not end the connection. */
   readonly onFault: (error: unknown) => void;
 }
@@ -66,6 +68,9 @@ function handle(deps: ReceiverDeps, topic: string, bytes: Uint8Array): void {
       break;
     case 'commandResult':
       takeResult(deps, message);
+      break;
+    case 'want':
+      deps.onWant(message.parameters.device, message.payload);
       break;
     default:
       // Nobody but a controller sends these, and it does not listen to them.

@@ -36,7 +36,7 @@ export interface Link extends AsyncDisposable {
    * Publishes now, not retained.
    * @throws AppError `unreachable` when there is no connection, `timeout` when the broker does not answer
    */
-  publish(topic: string, payload: string): Promise<void>;
+  publish(topic: string, payload: string | Uint8Array): Promise<void>;
   /** Publishes retained, now or as soon as there is a connection; of one topic only the newest matters. */
   retain(message: RetainedMessage): void;
 }
@@ -73,7 +73,7 @@ class BrokerLink implements Link {
     return this.#connection !== undefined;
   }
 
-  async publish(topic: string, payload: string): Promise<void> {
+  async publish(topic: string, payload: string | Uint8Array): Promise<void> {
     if (this.#connection === undefined) {
       throw new AppError('unreachable', `no connection to the broker ${this.#deps.options.url}`);
     }
@@ -147,9 +147,9 @@ class BrokerLink implements Link {
   }
 }
 
-type FromAgents = 'telemetry' | 'event' | 'status' | 'reported' | 'commandResult';
+type FromAgents = 'telemetry' | 'event' | 'status' | 'reported' | 'commandResult' | 'want';
 
-const STATE_KINDS: readonly FromAgents[] = ['status', 'reported', 'commandResult'];
+const STATE_KINDS: readonly FromAgents[] = ['status', 'reported', 'commandResult', 'want'];
 
 function filtersOf(fleet: string, kinds: readonly FromAgents[]): string[] {
   return kinds.map((kind) => topicOf(kind, { fleet, device: '+', id: '+' }));

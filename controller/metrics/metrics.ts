@@ -19,6 +19,14 @@ export interface ControllerFacts {
     readonly stalled: boolean;
     readonly rejected: Readonly<Record<string, number>>;
   };
+  /** Release files that were sent over MQTT. */
+  readonly transfer: {
+    readonly publishedChunks: number;
+    readonly publishedBytes: number;
+    readonly waiting: number;
+  };
+  /** Rollouts by state. */
+  readonly rollouts: Readonly<Record<string, number>>;
   /** How many fire, by rule. */
   readonly alerts: Readonly<Record<string, number>>;
   /** Undefined where no webhook is told. */
@@ -123,6 +131,8 @@ function factMetrics(registry: MetricsRegistry): (facts: ControllerFacts) => voi
   const showIngest = ingestMetrics(registry);
   const alerts = registry.gauge('ofa_controller_alerts_firing', 'Alerts that fire, by rule.', ['rule']);
   const showWebhook = webhookMetrics(registry);
+  const showTransfer = transferMetrics(registry);
+  const rollouts = registry.gauge('ofa_controller_rollouts', 'Rollouts that are kept, by state.', ['state']);
   return (facts) => {
     info.set([{ labels: { version: facts.version, fleet: facts.fleet }, value: 1 }]);
     epoch.set(facts.epoch);
@@ -132,6 +142,8 @@ function factMetrics(registry: MetricsRegistry): (facts: ControllerFacts) => voi
     showIngest(facts.ingest);
     alerts.set(by('rule', facts.alerts));
     showWebhook(facts.notifications);
+    showTransfer(facts.transfer);
+    rollouts.set(by('state', facts.rollouts));
   };
 }
 
@@ -154,6 +166,18 @@ function ingestMetrics(registry: MetricsRegistry): (ingest: ControllerFacts['ing
     pending.set(ingest.pending);
     bytes.set(ingest.pendingBytes);
     stalled.set(Number(ingest.stalled));
+  };
+}
+
+function transferMetrics(registry: MetricsRegistry): (transfer: ControllerFacts['transfer']) => void {
+  const name = (rest: string) => `ofa_controller_transfer_${rest}`;
+  const bytes = registry.total(name('bytes_total'), 'Bytes of release files that the broker took.');
+  const chunks = registry.total(name('chunks_total'), 'Chunks of release files that the broker took.');
+  const waiting = registry.gauge(name('waiting_chunks'), 'Chunks that devices asked for and that wait.');
+  return (transfer) => {
+    bytes.set(transfer.publishedBytes);
+    chunks.set(transfer.publishedChunks);
+    waiting.set(transfer.waiting);
   };
 }
 

@@ -7,12 +7,14 @@ import { createGroupStore, type GroupStore } from './group-store.ts';
 import { createMetaStore, type MetaStore } from './meta-store.ts';
 import { FLEET_MIGRATIONS } from './migrations.ts';
 import { moveFromHistory } from './move-from-history.ts';
+import { createOrderStore, type OrderStore } from './order-store.ts';
 
 /** What the controller knows of its fleet besides telemetry: small, read at the start, written as it changes. */
 export interface FleetStore extends Disposable {
   readonly devices: DeviceStore;
   readonly groups: GroupStore;
   readonly desired: DesiredStore;
+  readonly orders: OrderStore;
   readonly meta: MetaStore;
   /** Runs `work` in one transaction. */
   transaction<T>(work: () => T): T;
@@ -48,6 +50,7 @@ function storesOf(sqlite: Sqlite): FleetStore {
     devices: createDeviceStore(sqlite),
     groups: createGroupStore(sqlite),
     desired: createDesiredStore(sqlite),
+    orders: createOrderStore(sqlite),
     meta: createMetaStore(sqlite),
     transaction: (work) => sqlite.transaction(work)(),
     sqlite,

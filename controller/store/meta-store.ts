@@ -1,7 +1,7 @@
 import type { Sqlite } from '../../shared/sqlite.ts';
 
 /** Single values: what the controller knows of itself. */
-export type MetaKey = 'epoch' | 'n' | 'token-sha256';
+export type MetaKey = 'epoch' | 'n' | 'token-sha256' | 'keyring';
 
 export interface MetaStore {
   get(key: MetaKey): string | undefined;

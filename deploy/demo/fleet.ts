@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import Type from 'typebox';
 import { AppError } from '../../shared/errors.ts';
 import { parseJson, parserOf } from '../../shared/schema.ts';
+import { keyFolder } from '../../shared/user-folder.ts';
 import { type DemoApi, openApi } from './api.ts';
 import type { DemoOptions } from './options.ts';
 import { type RunningProgram, startProgram } from './processes.ts';
@@ -71,6 +72,8 @@ export async function startAgent(stateDir: string, index: number, mqttUrl: strin
         ...['--device', device, '--state', own, '--broker-url', mqttUrl],
         // Devices that share one machine's cores would measure each other while they choose.
         ...['--window', DEMO_WINDOW, '--latency', DEMO_LATENCY, '--threads', '1'],
+        // Whoever makes keys on this machine may publish for this fleet.
+        ...['--trust-root', join(keyFolder(process.env), 'root.pub')],
         ...['--frame-rate', String(DEMO_FRAME_RATE), '--frame-offset', String(index * FRAME_SPACING)],
       ],
     });

@@ -98,20 +98,36 @@ function blobProblem({ blobs }: ReleaseManifest): string | undefined {
   return `blob ${odd.sha256}: ${odd.chunks.length} chunks for ${odd.bytes} bytes`;
 }
 
-function kindProblem({ kind, form, backbone, program, blobs }: ReleaseManifest): string | undefined {
-  const count = (role: BlobRole): number => blobs.filter((blob) => blob.role === role).length;
-  if (kind === 'program') {
-    const only = blobs.length === 1 && count('program') === 1;
-    return program !== undefined && only
-      ? undefined
-      : 'a program has exactly one blob, and says what it needs';
+function kindProblem(manifest: ReleaseManifest): string | undefined {
+  if (manifest.kind === 'program') return programProblem(manifest);
+  const { form, program } = manifest;
+  if (countOf(manifest, 'program') > 0 || program !== undefined) return 'a family holds no program';
+  if (form === undefined || countOf(manifest, 'family') !== 1) {
+    return 'a family says its form, and has one family.json';
   }
-  if (count('program') > 0 || program !== undefined) return 'a family holds no program';
-  if (form === undefined || count('family') !== 1) return 'a family says its form, and has one family.json';
-  if (form === 'full') return count('model') > 0 ? undefined : 'a full family has models';
+  return form === 'full' ? fullProblem(manifest) : recipesProblem(manifest);
+}
+
+function countOf({ blobs }: ReleaseManifest, role: BlobRole): number {
+  return blobs.filter((blob) => blob.role === role).length;
+}
+
+function programProblem(manifest: ReleaseManifest): string | undefined {
+  const only = manifest.blobs.length === 1 && countOf(manifest, 'program') === 1;
+  if (manifest.program !== undefined && only) return undefined;
+  return 'a program has exactly one blob, and says what it needs';
+}
+
+function fullProblem(manifest: ReleaseManifest): string | undefined {
+  return countOf(manifest, 'model') > 0 ? undefined : 'a full family has models';
+}
+
+function recipesProblem(manifest: ReleaseManifest): string | undefined {
+  const { backbone, blobs } = manifest;
   const file = blobs.find(({ role }) => role === 'backbone');
-  const fits = backbone !== undefined && file?.sha256 === backbone.sha256 && count('backbone') === 1;
-  if (!fits || count('recipe') === 0)
+  const fits = backbone !== undefined && file?.sha256 === backbone.sha256;
+  if (!fits || countOf(manifest, 'backbone') !== 1 || countOf(manifest, 'recipe') === 0) {
     return 'a family of recipes has recipes, and the backbone that they are for';
-  return count('model') === 0 ? undefined : 'a family of recipes has no models';
+  }
+  return countOf(manifest, 'model') === 0 ? undefined : 'a family of recipes has no models';
 }

@@ -7,7 +7,7 @@ import { createExplainRing } from '../../agent/explain/ring.ts';
 import { packageRoot } from '../../shared/package.ts';
 import { START_TS, stateFolder } from '../support/agent.ts';
 import { manualClock } from '../support/clock.ts';
-import { PROFILE, switchAt } from '../support/decisions.ts';
+import { switchAt } from '../support/decisions.ts';
 
 interface Ran {
   readonly status: number;
@@ -29,11 +29,19 @@ function ofaAgent(...args: readonly string[]): Promise<Ran> {
 async function serveAgent(folder: string) {
   const ring = createExplainRing();
   ring.decision(switchAt(START_TS));
-  ring.inference({ ts: START_TS, monoMs: 5, point: 1, latencyMs: 16.25, budgetMs: 20, missed: false });
+  ring.inference({
+    ts: START_TS,
+    monoMs: 5,
+    pe: 'cpu',
+    level: 1,
+    latencyMs: 16.25,
+    budgetMs: 20,
+    missed: false,
+  });
   const asked: string[] = [];
   const server = await serveControl(folder, {
     status: () => ({ running: true }),
-    ...explainHandlers({ ring, clock: manualClock(START_TS + 60_000), profile: () => PROFILE }),
+    ...explainHandlers({ ring, clock: manualClock(START_TS + 60_000) }),
     profile: ({ action }) => {
       asked.push(action);
       return { lines: ['cpu/1  16ms'], data: { points: [1] } };

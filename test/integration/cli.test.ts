@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../shared/package.ts';
 import type { FakeApi } from './cli/fake-api.ts';
+import type { Outcome } from './cli/run.ts';
 import { STATE } from './cli/samples.ts';
 import { createWorld, TOKEN, type World, words } from './cli/world.ts';
 
@@ -83,31 +84,38 @@ describe('logging in', () => {
 
 describe('exit status and error line', () => {
   const oneLine = (err: string) => expect(err).toMatch(/^ofa-fleet: [^\n]+\n$/);
+  const expectWrongUsage = ({ status, out, err }: Outcome, message: string) => {
+    expect({ status, out }).toEqual({ status: 2, out: '' });
+    oneLine(err);
+    expect(err).toContain(message);
+    expect(api.seen).toEqual([]);
+  };
 
   it.each([
     ['devices list --frobnicate', '--frobnicate'],
     ['frobnicate', 'frobnicate'],
     ['budget set', 'at least one of'],
+    ['telemetry query', '--metric'],
+    ['devices list -o xml', 'xml'],
+  ])('%s is wrong usage', async (line, message) => {
+    expectWrongUsage(await fleet(words(line)), message);
+  });
+
+  it.each([
     [
       'budget set --latency 2W',
       "--latency: '2W' is a power; a duration is written for example 2ms, 30s or 24h",
     ],
     ['budget set --latency 2ms -g a --device b', 'only one of'],
     ['budget clear speed', "'speed' is not one of latency"],
-    ['telemetry query', '--metric'],
     ['telemetry query --metric speed', "--metric: 'speed' is not one of latencyMs"],
     ['telemetry query --metric level --since soon', '--since'],
     ['events --kind party', '--kind'],
-    ['devices list -o xml', 'xml'],
     ['devices show ../status', 'is not an id'],
     ['devices config set jetson-1 window=30s --device jetson-2', 'not both'],
     ['groups set lab', 'either --selector or --members'],
-  ])('%s is wrong usage', async (line, message) => {
-    const { status, out, err } = await fleet(words(line));
-    expect({ status, out }).toEqual({ status: 2, out: '' });
-    oneLine(err);
-    expect(err).toContain(message);
-    expect(api.seen).toEqual([]);
+  ])('%s is wrong usage, as the command finds', async (line, message) => {
+    expectWrongUsage(await world.here(words(line)), message);
   });
 
   it('is 3 for what does not exist, with the words of the controller', async () => {

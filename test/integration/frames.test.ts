@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { openFrameSource } from '../../agent/frames/open.ts';
+import { sharedSource } from '../../agent/frames/shared.ts';
 import type { FrameSource } from '../../agent/frames/source.ts';
 import { BUNDLED_IMAGES, BUNDLED_LABELS } from '../support/bundled.ts';
 import { temporaryFolder } from '../support/temp.ts';
@@ -63,6 +64,40 @@ describe('a source of IDX files', () => {
       ['images#2', [5, 6]],
       ['images#0', [1, 2]],
     ]);
+  });
+
+  it('goes on with the image that it is told, which is where another source of the same images is', async () => {
+    await using folder = await temporaryFolder();
+    const images = join(folder.path, 'images');
+    await writeFile(images, tinyImages(1, 2, 3, 4, 5, 6));
+    const one = sharedSource(await openFrameSource(`idx:${images}`, { ...TINY, offset: 1 }));
+    const other = await openFrameSource(`idx:${images}`, TINY);
+    await take(one, 1);
+    other.seek(one.position());
+    expect((await take(other, 2)).map(([name]) => name)).toEqual(['images#2', 'images#0']);
+    other.seek(-1);
+    expect(other.position()).toBe(2);
+    other.seek(7);
+    expect(other.position()).toBe(1);
+  });
+
+  it('that is shared is at one image for all, and closed by the last of them', async () => {
+    const done: string[] = [];
+    const source = sharedSource({
+      name: 'camera',
+      next: async () => ({ name: `${done.push('next')}`, pixels: new Uint8Array() }),
+      position: () => done.length,
+      seek: () => undefined,
+      close: async () => void done.push('closed'),
+    });
+    const other = source.share();
+    await source.next();
+    expect(other.position()).toBe(1);
+    await source.close();
+    await source.close();
+    expect((await other.next()).name).toBe('2');
+    await other.close();
+    expect(done).toEqual(['next', 'next', 'closed']);
   });
 
   it('reads the bundled test images', async () => {

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { runHere } from './cli/in-process.ts';
 import { type Running, type RunOptions, runFleet, startFleet } from './cli/run.ts';
 
 const ANY_PORT = ['--api-port', '0', '--broker-port', '0', '--log-level', 'warn'];
@@ -36,6 +37,11 @@ function fleet(line: string, options: Partial<RunOptions> = {}) {
   return runFleet(line.split(' '), { home, env: {}, ...options });
 }
 
+/** The same in this process, which is quicker, with the same home. */
+function here(line: string) {
+  return runHere(line.split(' '), { HOME: home });
+}
+
 it('serves until it is told to stop, and shows the token of a new state folder once', async () => {
   const state = ['--state', join(home, 'state')];
   const first = await startService(['serve', ...ANY_PORT, ...state]);
@@ -64,21 +70,21 @@ it('answers every command that a person logged in with the token file may give',
   const login = await fleet(`login ${ready.apiUrl}`, { input: await readFile(tokenFile, 'utf8') });
   expect(login.status).toBe(0);
   expect((await fleet('status')).out).toMatch(/^devices known +0$/m);
-  expect((await fleet('devices list')).status).toBe(0);
-  expect((await fleet('devices show jetson-1')).status).toBe(3);
-  expect((await fleet('groups set lab --selector site=lab --priority 3')).out).toMatch(
+  expect((await here('devices list')).status).toBe(0);
+  expect((await here('devices show jetson-1')).status).toBe(3);
+  expect((await here('groups set lab --selector site=lab --priority 3')).out).toMatch(
     /^lab +3 +site=lab +0$/m,
   );
-  expect((await fleet('budget set --latency 2ms -g lab')).out).toMatch(/^group lab +2ms .* 0$/m);
-  expect((await fleet('budget show -o csv')).out).toContain('group lab,2,,,,,,,,0\n');
-  expect((await fleet('budget clear -g lab')).status).toBe(0);
-  expect((await fleet('devices config set window=30s')).out).toMatch(/^fleet +30s/m);
-  expect((await fleet('devices config clear window')).status).toBe(0);
-  expect((await fleet('telemetry query --metric latencyMs --bucket 10s --agg p95')).status).toBe(0);
-  expect((await fleet('telemetry query --metric latencyMs --agg p1234')).status).toBe(2);
-  expect((await fleet('events --since 1h')).status).toBe(0);
-  expect((await fleet('groups delete lab')).status).toBe(0);
-  expect((await fleet('groups delete lab')).status).toBe(3);
+  expect((await here('budget set --latency 2ms -g lab')).out).toMatch(/^group lab +2ms .* 0$/m);
+  expect((await here('budget show -o csv')).out).toContain('group lab,2,,,,,,,,0\n');
+  expect((await here('budget clear -g lab')).status).toBe(0);
+  expect((await here('devices config set window=30s')).out).toMatch(/^fleet +30s/m);
+  expect((await here('devices config clear window')).status).toBe(0);
+  expect((await here('telemetry query --metric latencyMs --bucket 10s --agg p95')).status).toBe(0);
+  expect((await here('telemetry query --metric latencyMs --agg p1234')).status).toBe(2);
+  expect((await here('events --since 1h')).status).toBe(0);
+  expect((await here('groups delete lab')).status).toBe(0);
+  expect((await here('groups delete lab')).status).toBe(3);
   const { out, err } = await stop('SIGTERM');
   expect(out + err).not.toContain('TOKEN');
 });

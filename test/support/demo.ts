@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runToEnd } from './processes.ts';
+import { runHere } from '../integration/cli/in-process.ts';
 
 const DEMO = fileURLToPath(new URL('../../deploy/demo/main.ts', import.meta.url));
 
@@ -47,9 +47,10 @@ export class Demo implements AsyncDisposable {
     }
   }
 
-  /** Runs `ofa-fleet` with these words. */
-  fleet(...words: string[]) {
-    return runToEnd('controller', words, this.#env);
+  /** Runs `ofa-fleet` with these words, in this process: a demonstration leaves no CPU for many others. */
+  async fleet(...words: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
+    const { status, out: stdout, err: stderr } = await runHere(words, this.#env);
+    return { status, stdout, stderr };
   }
 
   /** Runs `ofa-fleet ... -o json` and parses what it prints. */

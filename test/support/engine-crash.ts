@@ -23,7 +23,7 @@ const serving = await bringIntoService(
 const last = serving.points.length - 1;
 const frame = new Uint8Array(28 * 28);
 await serving.engine.run(last, frame);
-process.stdout.write(JSON.stringify({ sentence: serving.judgement?.sentence ?? null }), () => {
+process.stdout.write(JSON.stringify({ sentence: serving.judgements[0]?.sentence ?? null }), () => {
   if (end === 'idle') process.kill(process.pid, 'SIGKILL');
   void serving.engine.run(last, frame);
   process.abort();

@@ -1,16 +1,16 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test, vi } from 'vitest';
 import { type Trial, tryInChild } from '../../../agent/quarantine/child-trial.ts';
-import { type MarkedPoint, readSuspect } from '../../../agent/quarantine/marker.ts';
+import { type MarkedPoint, readSuspects } from '../../../agent/quarantine/marker.ts';
 import { openQuarantine } from '../../../agent/quarantine/quarantine.ts';
-import { judgeSuspect } from '../../../agent/quarantine/suspect.ts';
+import { judgeSuspects } from '../../../agent/quarantine/suspect.ts';
 import { bringIntoService } from '../../../agent/serving.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { stateFolder } from '../../support/agent.ts';
+import { childTrials } from '../../support/child-trials.ts';
 import { configOf, writeFamily } from '../../support/engine-family.ts';
 import { writeModel } from '../../support/onnx-models.ts';
 import { temporaryFolder } from '../../support/temp.ts';
@@ -46,7 +46,7 @@ test('an agent that dies twice of a level comes back without it; killed with not
   };
   expect(await die('idle')).toEqual({ signal: 'SIGKILL', sentence: null });
   expect(await die('abort')).toEqual({ signal: 'SIGABRT', sentence: null });
-  expect(readSuspect(folder.path)).toMatchObject({ point: { level: 1 }, death: 'crashed' });
+  expect(readSuspects(folder.path)[0]).toMatchObject({ point: { level: 1 }, death: 'crashed' });
   // It passes when it is tried again: a strike. It still serves, and dies of it again.
   expect(await die('abort')).toEqual({ signal: 'SIGABRT', sentence: 'struck' });
 
@@ -62,7 +62,7 @@ test('an agent that dies twice of a level comes back without it; killed with not
     },
     stack,
   );
-  expect(serving.judgement?.sentence).toBe('quarantined');
+  expect(serving.judgements[0]?.sentence).toBe('quarantined');
   expect(serving.profile.map(({ level }) => level)).toEqual([0]);
   expect(serving.quarantined).toMatchObject([
     { level: 1, reason: expect.stringMatching(/^twice within an hour/) },
@@ -77,7 +77,7 @@ test('a run that hangs leaves word of its point and of the hang before the proce
   expect(await runProgram('engine-hang-marked', [folder.path, modelPath])).toMatchObject({
     signal: 'SIGKILL',
   });
-  expect(readSuspect(folder.path)).toMatchObject({
+  expect(readSuspects(folder.path)[0]).toMatchObject({
     death: 'hung',
     point: { level: 3, modelPath },
     machineRestarted: false,
@@ -86,7 +86,7 @@ test('a run that hangs leaves word of its point and of the hang before the proce
   // Tried again in a process of its own, which hangs as well.
   await using state = await stateFolder();
   const quarantine = openQuarantine({ database: state.open(), now: () => 1, runtime: '1' });
-  const judgement = await judgeSuspect({
+  const [judgement] = await judgeSuspects({
     stateDir: folder.path,
     quarantine,
     runtime: '1',
@@ -96,19 +96,6 @@ test('a run that hangs leaves word of its point and of the hang before the proce
   expect(judgement).toMatchObject({ sentence: 'quarantined', reason: expect.stringContaining('it hangs') });
   expect(quarantine.list()).toHaveLength(1);
 });
-
-/** Process ids of the children of this process that try models. */
-async function childTrials(): Promise<number[]> {
-  const entries = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));
-  const found = await Promise.all(
-    entries.map(async (entry) => {
-      const read = (name: string) => readFile(`/proc/${entry}/${name}`, 'utf8').catch(() => '');
-      const isMine = (await read('status')).includes(`PPid:\t${process.pid}\n`);
-      return isMine && (await read('cmdline')).includes('qualify-child') ? [Number(entry)] : [];
-    }),
-  );
-  return found.flat();
-}
 
 test('a trial tells a crash and a hang of native code from a model that says no', async () => {
   await using folder = await temporaryFolder();

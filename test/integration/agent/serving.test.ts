@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openQuarantine, type Quarantine } from '../../../agent/quarantine/quarantine.ts';
-import { bringIntoService, type Serving, type ServingDeps } from '../../../agent/serving.ts';
+import type { Serving } from '../../../agent/service/load-family.ts';
+import { bringIntoService, type ServingDeps } from '../../../agent/serving.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { onnxRuntimeVersion } from '../../../shared/onnx.ts';
 import { stateFolder } from '../../support/agent.ts';

@@ -11,6 +11,8 @@ import { startMetricsListener } from '../../../shared/metrics-listener.ts';
 import { manualClock } from '../../support/clock.ts';
 
 const FACTS: ControllerFacts = {
+  transfer: { publishedChunks: 7, publishedBytes: 450_000, waiting: 2 },
+  rollouts: { running: 1, completed: 3 },
   version: '1.2.3',
   fleet: 'lab',
   epoch: 17,

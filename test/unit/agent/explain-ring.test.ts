@@ -19,7 +19,16 @@ const parseDecision = parserOf(ExplainedDecisionSchema);
 const parseExplanation = parserOf(ExplanationSchema);
 
 function inferenceAt(ts: number, change: Partial<InferenceRecord> = {}): InferenceRecord {
-  return { ts, monoMs: ts - START_TS, point: 1, latencyMs: 16, budgetMs: 20, missed: false, ...change };
+  return {
+    ts,
+    monoMs: ts - START_TS,
+    pe: 'cpu',
+    level: 1,
+    latencyMs: 16,
+    budgetMs: 20,
+    missed: false,
+    ...change,
+  };
 }
 
 /** A ring with a switch at each of some seconds. */
@@ -38,7 +47,8 @@ describe('inferences', () => {
       fc.record({
         ts: fc.integer({ min: 0, max: 1_000 }),
         monoMs: fc.double({ min: 0, max: 1e9, noNaN: true }),
-        point: fc.nat({ max: 65_535 }),
+        pe: fc.constantFrom('cpu', 'gpu'),
+        level: fc.nat({ max: 1_000 }),
         latencyMs: fc.double({ min: 0, max: 1e6, noNaN: true }),
         budgetMs: fc.option(fc.double({ min: 0, max: 1e6, noNaN: true }), { nil: undefined }),
         missed: fc.boolean(),

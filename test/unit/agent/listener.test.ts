@@ -4,7 +4,7 @@ import type { InferenceDone, InferenceShed } from '../../../agent/runtime/infere
 import type { OperatingPoint } from '../../../agent/runtime/points.ts';
 import { createEventLimiter } from '../../../agent/telemetry/event-limiter.ts';
 import { createDeviceGatherer } from '../../../agent/telemetry/gauges.ts';
-import { createLoopListener } from '../../../agent/telemetry/loop-listener.ts';
+import { createLoopListeners } from '../../../agent/telemetry/loop-listener.ts';
 import { createWindowGatherer } from '../../../agent/telemetry/window.ts';
 import { type EventBody, EventSchema } from '../../../shared/protocol/event.ts';
 import { parserOf } from '../../../shared/schema.ts';
@@ -28,22 +28,26 @@ function listening() {
     event: (body: EventBody) => void events.push(body),
     lost: () => 0,
   };
-  const listener = createLoopListener({
+  const listen = createLoopListeners({
     gatherer,
     device,
     recorder,
     ring,
     clock,
     log,
-    view: () => ({ slowdown: 1.5, current: 0, price: 0 }),
-    energyOf: (index, runMs) => (index === 0 ? runMs / 1_000 : undefined),
     rssBytes: () => 1_000,
     switchLimiter: limiter(),
     violationLimiter: limiter(),
     shedLimiter: limiter(),
     logLimiter: createEventLimiter(clock, 6),
   });
-  return { clock, gatherer, device, ring, events, lines, listener };
+  /** Of a family in operation. */
+  const listenerOfFamily = () =>
+    listen({
+      view: () => ({ slowdown: 1.5, current: 0, price: 0 }),
+      energyOf: (index, runMs) => (index === 0 ? runMs / 1_000 : undefined),
+    });
+  return { clock, gatherer, device, ring, events, lines, listenerOfFamily, listener: listenerOfFamily() };
 }
 
 const common = (change: DecisionChange, point: number | undefined) => ({
@@ -70,8 +74,8 @@ describe('what the loop tells', () => {
     listener.inference({ ...doneOn(0), ...answered });
     listener.inference({ ...doneOn(1, { budgetMs: Number.POSITIVE_INFINITY }), ...answered });
     expect(ring.inferences(10)).toEqual([
-      { ts: START_TS, monoMs: 5, point: 0, latencyMs: 12, budgetMs: 50, missed: false },
-      { ts: START_TS, monoMs: 5, point: 1, latencyMs: 12, budgetMs: undefined, missed: false },
+      { ts: START_TS, monoMs: 5, pe: 'cpu', level: 0, latencyMs: 12, budgetMs: 50, missed: false },
+      { ts: START_TS, monoMs: 5, pe: 'cpu', level: 1, latencyMs: 12, budgetMs: undefined, missed: false },
     ]);
     expect(gatherer.take(END, 10).points).toMatchObject([{ level: 0 }, { level: 1 }]);
   });
@@ -119,6 +123,20 @@ describe('what the loop tells', () => {
       { kind: 'throttle', state: 'begins', reason: 'the kernel slows down cpufreq-cpu0' },
       { kind: 'throttle', state: 'ends', reason: 'all runs at full speed again' },
     ]);
+  });
+
+  test('of spells goes on when another family serves, and so do the limits of rate', () => {
+    const { events, listener, listenerOfFamily } = listening();
+    const late = doneOn(0, { cause: 'gave-way', gaveWay: ['latency'], timeLeftMs: Number.POSITIVE_INFINITY });
+    listener.violation('latency', 'begins', late);
+    listener.reading({ ...NO_READING, atMs: 0, throttledBy: ['cpufreq-cpu0'] }, 0);
+    for (let count = 0; count < 40; count += 1) listener.shed(shed);
+    const other = listenerOfFamily();
+    other.reading({ ...NO_READING, atMs: 1_000, throttledBy: ['cpufreq-cpu0'] }, 0);
+    for (let count = 0; count < 40; count += 1) other.shed(shed);
+    other.violation('latency', 'ends', late);
+    const kinds = (kind: EventBody['kind']) => events.filter((event) => event.kind === kind).length;
+    expect([kinds('violation'), kinds('throttle'), kinds('shed')]).toEqual([2, 1, 30]);
   });
 
   test('of switches, violations and sheds is kept with its decision and its words, and is valid to the protocol', () => {

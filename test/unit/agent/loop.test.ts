@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Frame, FrameSource } from '../../../agent/frames/source.ts';
 import type { InferenceOutcome, InferenceRequest } from '../../../agent/runtime/inference.ts';
@@ -20,6 +21,8 @@ interface Run {
   readonly requests: InferenceRequest[];
   readonly leftMs: number[];
   readonly loop: ReturnType<typeof createFrameLoop>;
+  /** Another loop takes the place of the one that runs. */
+  handOver(): void;
   stop(): Promise<void>;
 }
 
@@ -63,33 +66,42 @@ function looping(options: RunOptions = {}): Run {
     failed: (reason) => void told.push(`failed: ${reason}`),
   };
   let frame = 0;
-  const frames: FrameSource = {
-    name: 'test',
+  const frames: Pick<FrameSource, 'next'> = {
     next: async () => {
       frame += 1;
       return { name: 'test', pixels: PIXELS, ...options.next?.(frame - 1) };
     },
-    close: async () => undefined,
   };
-  const loop = createFrameLoop({
-    inferencer: { infer, isIdle: () => true, waiting: () => 0 },
-    frames,
-    clock,
-    frameRate,
-    listener,
-    idle: async (left) => {
-      leftMs.push(left);
-      await options.idle?.(left, clock);
-    },
-  });
-  const stop = new AbortController();
-  const ended = loop.run(stop.signal);
+  const makeLoop = () =>
+    createFrameLoop({
+      inferencer: { infer, isIdle: () => true, waiting: () => 0 },
+      frames,
+      clock,
+      frameRate,
+      listener,
+      idle: async (left) => {
+        leftMs.push(left);
+        await options.idle?.(left, clock);
+      },
+    });
+  let loop = makeLoop();
+  let stop = new AbortController();
+  let ended = loop.run(stop.signal);
   return {
     clock,
     told,
     requests,
     leftMs,
     loop,
+    handOver: () => {
+      stop.abort();
+      stop = new AbortController();
+      const { signal } = stop;
+      ended = ended.then((from) => {
+        loop = makeLoop();
+        return loop.run(signal, from);
+      });
+    },
     stop: async () => {
       stop.abort();
       await clock.advance(1_000);
@@ -189,6 +201,47 @@ test('a limit that gave way is told once, and its end when it has been met for t
     'latency ends at 3010',
     'latency begins at 4010',
     'latency ends at 6010',
+  ]);
+  await run.stop();
+});
+
+test('a loop that takes the place of another one answers the frame that is due next when it is due, whenever that is', async () => {
+  const handOvers = fc.array(fc.integer({ min: 1, max: 900 }), { minLength: 1, maxLength: 8 });
+  const property = fc.asyncProperty(handOvers, async (times) => {
+    let taken = 0;
+    const run = looping({
+      fate: (frame) => ({ point: frame % 2, takesMs: 30 }),
+      next: () => {
+        taken += 1;
+        return {};
+      },
+    });
+    for (const atMs of [...new Set(times)].sort((a, b) => a - b)) {
+      await run.clock.advance(atMs - run.clock.monoMs());
+      run.handOver();
+    }
+    await run.clock.advance(1_000 - run.clock.monoMs() - 1);
+    expect(arrivals(run)).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900]);
+    expect(run.told.filter((line) => line.startsWith('skipped'))).toEqual([]);
+    expect(taken).toBe(10);
+    await run.stop();
+  });
+  await fc.assert(property, { numRuns: 40 });
+});
+
+test('a limit that cannot be met is told once, however many loops it outlives, and its end is that of the last', async () => {
+  const violated = new Set([2, 3]);
+  const run = looping({
+    fate: (frame) => (violated.has(frame) ? { point: 0, gaveWay: ['latency'] } : { point: 0 }),
+  });
+  for (const ms of [250, 100, 300]) {
+    await run.clock.advance(ms);
+    run.handOver();
+  }
+  await run.clock.advance(3_000);
+  expect(run.told.filter((line) => line.startsWith('latency'))).toEqual([
+    'latency begins at 210',
+    'latency ends at 2310',
   ]);
   await run.stop();
 });

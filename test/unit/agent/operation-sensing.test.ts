@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createSensing } from '../../../agent/operation/sensing.ts';
+import { createSensing, tellManager } from '../../../agent/operation/sensing.ts';
 import type { SensorReading } from '../../../agent/sensors/reading.ts';
 import { manualClock } from '../../support/clock.ts';
 import { decisionFor, NO_READING, scriptedPolicy, TWO_LEVELS } from '../../support/operation.ts';
@@ -19,9 +19,10 @@ test('the manager hears of energy and temperature each period, and of nothing th
     sensors: { sample: async () => ({ ...NO_READING, atMs: clock.monoMs(), ...known[read.length] }) },
     clock,
     periodMs: 500,
-    policy,
-    profile: () => TWO_LEVELS,
-    onReading: ({ atMs }) => void read.push(atMs),
+    onReading: (reading) => {
+      read.push(reading.atMs);
+      tellManager(reading, policy, TWO_LEVELS);
+    },
   });
   const ended = sensing(stop.signal);
   await clock.advance(1_700);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createOperation } from '../../../agent/operation/operation.ts';
+import { createSensing } from '../../../agent/operation/sensing.ts';
 import type { ProfileInfo, Profiler } from '../../../agent/profile/profiler.ts';
 import type { SensorReading } from '../../../agent/sensors/reading.ts';
 import { AppError } from '../../../shared/errors.ts';
@@ -63,23 +64,18 @@ function operating() {
       profile: TWO_LEVELS,
       points: [],
       frames: {
-        name: 'test',
         next: async () => ({ name: 'frame', pixels: new Uint8Array(4) }),
-        close: async () => undefined,
       },
-      activation: {
-        family: {
-          manifest: {
-            levels: TWO_LEVELS.map(({ accuracy }) => ({
-              model: { sha256: HASH, bytes: 1 },
-              accuracy,
-              macs: 1,
-            })),
-          },
+      family: {
+        manifest: {
+          levels: TWO_LEVELS.map(({ accuracy }) => ({
+            model: { sha256: HASH, bytes: 1 },
+            accuracy,
+            macs: 1,
+          })),
         },
       },
     },
-    sensors: { sample: async () => ({ ...NO_READING, atMs: clock.monoMs(), ...world.reading }) },
     config: {
       manager: { policy: 'ofa' },
       energy: { idleW: null, activeW: null },
@@ -102,7 +98,13 @@ function operating() {
     references: { load: () => [], save: () => undefined },
     signal: stop.signal,
   });
-  const running = [operation.loop.run(stop.signal), operation.sensing(stop.signal)];
+  const sensing = createSensing({
+    sensors: { sample: async () => ({ ...NO_READING, atMs: clock.monoMs(), ...world.reading }) },
+    clock,
+    periodMs: 1_000,
+    onReading: operation.reading,
+  });
+  const running = [operation.loop.run(stop.signal), sensing(stop.signal)];
   return {
     clock,
     engine,

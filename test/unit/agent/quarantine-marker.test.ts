@@ -1,14 +1,14 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
-  clearSuspect,
+  clearSuspects,
   type FlightKind,
   type InFlightMarker,
   kernelBootId,
   openMarker,
-  readSuspect,
+  readSuspects,
 } from '../../../agent/quarantine/marker.ts';
 import { temporaryFolder } from '../../support/temp.ts';
 
@@ -43,25 +43,53 @@ function begin(marker: InFlightMarker, point: number, kind: FlightKind = 'run') 
   };
 }
 
-const levelIn = (folder: string): number | undefined => readSuspect(folder)?.point.level;
+const suspectIn = (folder: string) => readSuspects(folder)[0];
+const levelIn = (folder: string): number | undefined => suspectIn(folder)?.point.level;
 
 describe('the in-flight marker', () => {
   test('names the point while it is in flight, and nobody before and after', async () => {
     await using folder = await temporaryFolder();
-    expect(readSuspect(folder.path)).toBeUndefined();
+    expect(suspectIn(folder.path)).toBeUndefined();
     using marker = open(folder.path);
-    expect(readSuspect(folder.path)).toBeUndefined();
+    expect(suspectIn(folder.path)).toBeUndefined();
     const end = begin(marker, 2);
-    expect(readSuspect(folder.path)).toEqual({
+    expect(suspectIn(folder.path)).toEqual({
       point: LEGEND.points[2],
       death: 'crashed',
       runtime: '1.30.0',
       input: LEGEND.input,
       output: LEGEND.output,
       machineRestarted: false,
+      isOnlyEngine: true,
     });
     await end();
-    expect(readSuspect(folder.path)).toBeUndefined();
+    expect(suspectIn(folder.path)).toBeUndefined();
+  });
+
+  test('of each engine is one of its own, and gone with the engine', async () => {
+    await using folder = await temporaryFolder();
+    const serving = open(folder.path);
+    const beside = open(folder.path);
+    const endRun = begin(serving, 0);
+    const endLoad = begin(beside, 2, 'chore');
+    const levels = () =>
+      readSuspects(folder.path).map(({ point, isOnlyEngine }) => [point.level, isOnlyEngine]);
+    expect(levels().sort()).toEqual([
+      [0, false],
+      [2, false],
+    ]);
+    await endLoad();
+    beside[Symbol.dispose]();
+    expect(levels()).toEqual([[0, true]]);
+    using third = open(folder.path);
+    const endThird = begin(third, 1);
+    expect(levels()).toHaveLength(2);
+    await endRun();
+    await endThird();
+    serving[Symbol.dispose]();
+    expect(await readdir(folder.path)).toEqual(['in-flight-2']);
+    clearSuspects(folder.path);
+    expect(await readdir(folder.path)).toEqual([]);
   });
 
   test('is cleared when what was in flight fails', async () => {
@@ -70,7 +98,7 @@ describe('the in-flight marker', () => {
     await expect(marker.during(1, 'run', () => Promise.reject(new Error('bad node')))).rejects.toThrow(
       'bad node',
     );
-    expect(readSuspect(folder.path)).toBeUndefined();
+    expect(suspectIn(folder.path)).toBeUndefined();
   });
 
   test('names the first of several runs, and a chore only when no run is left', async () => {
@@ -101,16 +129,16 @@ describe('the in-flight marker', () => {
     await first();
     await second();
     marker[Symbol.dispose]();
-    expect(readSuspect(folder.path)).toMatchObject({ death: 'hung', point: { level: 1 } });
-    clearSuspect(folder.path);
-    expect(readSuspect(folder.path)).toBeUndefined();
+    expect(suspectIn(folder.path)).toMatchObject({ death: 'hung', point: { level: 1 } });
+    clearSuspects(folder.path);
+    expect(suspectIn(folder.path)).toBeUndefined();
   });
 
   test('names nobody when the process ends with nothing in flight', async () => {
     await using folder = await temporaryFolder();
     using marker = open(folder.path);
     expect(marker.freeze('hung')).toBeUndefined();
-    expect(readSuspect(folder.path)).toBeUndefined();
+    expect(suspectIn(folder.path)).toBeUndefined();
   });
 
   test('whatever begins and ends, it names somebody in flight, and nobody when all have ended', async () => {
@@ -152,7 +180,7 @@ describe('the in-flight marker', () => {
     stranger.writeUInt32LE(77, 0);
     for (const bytes of [...damages, stranger, Buffer.concat([whole.subarray(0, 8), Buffer.from('{}')])]) {
       await writeFile(path, bytes);
-      expect(readSuspect(folder.path)).toBeUndefined();
+      expect(suspectIn(folder.path)).toBeUndefined();
     }
     await writeFile(path, whole);
     expect(levelIn(folder.path)).toBe(1);
@@ -160,12 +188,11 @@ describe('the in-flight marker', () => {
 
   test('that cannot be written is told once, and inference goes on', async () => {
     await using folder = await temporaryFolder();
-    await mkdir(join(folder.path, 'in-flight'));
     const lost: unknown[] = [];
-    using marker = openMarker(folder.path, LEGEND, (error) => lost.push(error));
+    using marker = openMarker(join(folder.path, 'nowhere'), LEGEND, (error) => lost.push(error));
     expect(await marker.during(0, 'run', async () => 42)).toBe(42);
     expect(marker.freeze('hung')).toBeUndefined();
     expect(lost).toHaveLength(1);
-    expect(readSuspect(folder.path)).toBeUndefined();
+    expect(suspectIn(folder.path)).toBeUndefined();
   });
 });

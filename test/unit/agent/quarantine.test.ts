@@ -3,7 +3,7 @@ import type { Trial } from '../../../agent/quarantine/child-trial.ts';
 import { type Death, kernelBootId, type MarkedPoint, openMarker } from '../../../agent/quarantine/marker.ts';
 import { qualifyPoints } from '../../../agent/quarantine/qualification.ts';
 import { openQuarantine, STRIKE_WINDOW_MS } from '../../../agent/quarantine/quarantine.ts';
-import { judgeSuspect } from '../../../agent/quarantine/suspect.ts';
+import { judgeSuspects } from '../../../agent/quarantine/suspect.ts';
 import type { Sqlite } from '../../../shared/sqlite.ts';
 import { type StateFolder, stateFolder } from '../../support/agent.ts';
 
@@ -119,7 +119,7 @@ function die({
 function judge(outcome: Trial) {
   const retried: number[] = [];
   const quarantine = open();
-  const judging = judgeSuspect({
+  const judging = judgeSuspects({
     stateDir: folder.path,
     quarantine,
     runtime: '1.30.0',
@@ -128,7 +128,7 @@ function judge(outcome: Trial) {
       return outcome;
     },
   });
-  return judging.then((judgement) => ({ judgement, retried, quarantine }));
+  return judging.then((judgements) => ({ judgement: judgements[0], judgements, retried, quarantine }));
 }
 
 const PASSED: Trial = { outcome: 'passed' };
@@ -186,9 +186,26 @@ describe('a point that was in flight when the agent died', () => {
     expect([gone.judgement?.sentence, gone.retried]).toEqual(['let go', []]);
   });
 
+  test('of two engines gets no strike unless it hung; who dies again is quarantined', async () => {
+    for (let death = 0; death < 3; death += 1) {
+      die({ level: 0 });
+      die({ level: 2 });
+      const { judgements, retried } = await judge(PASSED);
+      expect(judgements.map(({ sentence }) => sentence)).toEqual(['let go', 'let go']);
+      expect(retried.sort()).toEqual([0, 2]);
+    }
+    die({ level: 0 });
+    die({ level: 2, death: 'hung' });
+    const hung = await judge(PASSED);
+    expect(hung.judgements).toMatchObject([{ sentence: 'struck', suspect: { point: { level: 2 } } }]);
+    die({ level: 0 });
+    die({ level: 1 });
+    expect((await judge(DIED)).quarantine.list()).toHaveLength(2);
+  });
+
   test('is still the suspect when the judgement itself dies', async () => {
     die();
-    const failing = judgeSuspect({
+    const failing = judgeSuspects({
       stateDir: folder.path,
       quarantine: open(),
       runtime: '1.30.0',

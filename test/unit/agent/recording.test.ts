@@ -211,6 +211,7 @@ describe('the window loop', () => {
       device,
       durations: () => windows.map(({ durationMs }) => durationMs),
       windows,
+      familyLeaves: loop.familyLeaves,
       change: (ms: number) => {
         windowMs = ms;
         loop.lengthChanged();
@@ -229,6 +230,24 @@ describe('the window loop', () => {
     await stop();
     expect(durations()).toEqual([10_000, 10_000, 3_000]);
     expect(windows.at(-1)?.skipped).toBe(1);
+  });
+
+  test('cuts one when another family is to serve: of the next it is the begin, and nothing of the old one is in it', async () => {
+    const { clock, gatherer, windows, durations, familyLeaves, stop } = running();
+    const known = { pe: 'cpu', latencyMs: 5, runMs: 4, profileMs: 2, energyJ: undefined } as const;
+    const inference = { ...known, level: 3, confidence: 0.5, missed: false, correct: undefined, nowMs: 4 };
+    gatherer.inference(inference);
+    await clock.advance(4_000);
+    familyLeaves();
+    gatherer.inference({ ...inference, level: 0, nowMs: 5_000 });
+    await clock.advance(11_000);
+    await stop();
+    expect(durations()).toEqual([4_000, 10_000, 1_000]);
+    expect(windows.map(({ points }) => points.map(({ level, timeMs }) => [level, timeMs]))).toEqual([
+      [[3, 4_000]],
+      [[0, 9_004]],
+      [[0, 1_000]],
+    ]);
   });
 
   test('says with each window what waits, and what the sensors said', async () => {

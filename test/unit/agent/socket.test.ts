@@ -9,18 +9,18 @@ import { askControl, askStatus } from '../../../shared/control/client.ts';
 import { AppError } from '../../../shared/errors.ts';
 import { START_TS, stateFolder } from '../../support/agent.ts';
 import { manualClock } from '../../support/clock.ts';
-import { PROFILE, switchAt } from '../../support/decisions.ts';
+import { switchAt } from '../../support/decisions.ts';
 
 function handlersWith(change: Partial<ControlHandlers> = {}): ControlHandlers {
   const ring = createExplainRing();
   ring.decision(switchAt(START_TS));
-  for (const point of [0, 1, 9]) {
-    const measured = { latencyMs: 12.5, budgetMs: point === 0 ? undefined : 20, missed: false };
-    ring.inference({ ts: START_TS + point, monoMs: point, point, ...measured });
+  for (const level of [0, 1]) {
+    const measured = { latencyMs: 12.5, budgetMs: level === 0 ? undefined : 20, missed: false };
+    ring.inference({ ts: START_TS + level, monoMs: level, pe: 'cpu', level, ...measured });
   }
   return {
     status: () => ({ running: true }),
-    ...explainHandlers({ ring, clock: manualClock(START_TS + 60_000), profile: () => PROFILE }),
+    ...explainHandlers({ ring, clock: manualClock(START_TS + 60_000) }),
     profile: ({ action }) => ({ lines: [action], data: { action } }),
     ...change,
   };

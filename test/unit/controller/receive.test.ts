@@ -16,6 +16,8 @@ function receiverWith(change: Partial<Parameters<typeof createReceiver>[0]> = {}
     onStatus: (device) => calls.push(`status ${device}`),
     onReported: (device) => calls.push(`reported ${device}`),
     onCommandResult: (device, id) => calls.push(`result ${device} ${id}`),
+    onWant: (device, { sha256, chunks }) =>
+      calls.push(`want ${device} ${sha256.slice(0, 4)} ${chunks.join()}`),
     onFault: (error) => calls.push(String(error)),
     ...change,
   });
@@ -57,6 +59,8 @@ test('what is not of records is read here, and a handler that throws ends nothin
   receive('ofa/1/lab/d/a/status', Buffer.from('{'));
   const result = { v: 1, state: 'done', ts: 5 };
   receive('ofa/1/lab/d/a/cmd/c1/result', Buffer.from(JSON.stringify(result)));
-  expect(calls).toEqual(['Error: a fault of ours', 'result a c1']);
+  const want = { v: 1, sha256: 'ab'.repeat(32), chunks: [[0, 3]] };
+  receive('ofa/1/lab/d/a/want', Buffer.from(JSON.stringify(want)));
+  expect(calls).toEqual(['Error: a fault of ours', 'result a c1', 'want a abab 0,3']);
   expect(rejects.counts()).toEqual({ 'not-json': 1 });
 });
