@@ -1,23 +1,16 @@
 import { join } from 'node:path';
-import type { Clock } from '../shared/clock.ts';
 import { describeError } from '../shared/errors.ts';
-import { makeStateFolder } from '../shared/files.ts';
 import type { Logger } from '../shared/log.ts';
 import { startMetricsListener } from '../shared/metrics-listener.ts';
 import { openPowerMeter } from '../shared/power/open.ts';
 import type { AgentDeps } from './agent-deps.ts';
 import { createBackground } from './background.ts';
-import type { AgentConfig } from './config.ts';
-import { statedRequirement } from './config-parts.ts';
 import { serveControl } from './control/socket.ts';
-import { type OwnDefaults, openInForce } from './desired/in-force.ts';
+import { flushOutbox, openCore } from './core.ts';
 import { keepLink } from './link/link.ts';
 import { machineOf } from './machine.ts';
-import { rssBytes } from './moment.ts';
 import { createSensors, type Sensors } from './sensors/sensors.ts';
 import { bringIntoService } from './serving.ts';
-import { metaOf, openAgentDatabase } from './store/database.ts';
-import { openTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { openUpdates } from './updates.ts';
 import { type Wired, wire } from './wiring.ts';
 
@@ -25,10 +18,6 @@ export interface Agent extends AsyncDisposable {
   /** Resolves when the controller asked for a restart. */
   readonly restartAsked: Promise<void>;
 }
-
-/** What waits is sent before a stop for at most this long; the rest is sent after the next start. */
-const FLUSH_MS = 5_000;
-const FLUSH_POLL_MS = 10;
 
 /**
  * Composes and starts an agent. Parts are released in the reverse order of their making: first no more
@@ -46,28 +35,8 @@ export async function startAgent(deps: AgentDeps): Promise<Agent> {
 async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pick<Agent, 'restartAsked'>> {
   const { config, clock, logging } = deps;
   const { log } = logging;
-  const bootId = deps.newId();
-  makeStateFolder(config.state.dir, 0o750);
-  const database = stack.adopt(openAgentDatabase(config.state.dir), (open) => {
-    open.close();
-  });
-  const meta = metaOf(database);
-  meta.set('device', config.device);
-  const inForce = openInForce(database, defaultsOf(config), (error) => {
-    log.warn(`a desired document is in force but not kept: ${describeError(error)}`);
-  });
-  log.level = inForce.settings().logLevel;
-  const { maxMebibytes, maxAgeMs } = config.outbox;
-  const telemetry = openTelemetry({
-    database,
-    bootId,
-    clock,
-    log,
-    maxBytes: maxMebibytes * 2 ** 20,
-    maxAgeMs,
-    sensorPeriodMs: config.sensors.periodMs,
-    rssBytes,
-  });
+  const core = openCore(deps, stack);
+  const { bootId, database, telemetry } = core;
   const sensors = stack.use(openSensors(deps, log));
   const machine = machineOf(config.sensors.root);
   const meter = await openPowerMeter(join(config.sensors.root, 'sys'));
@@ -75,13 +44,13 @@ async function compose(deps: AgentDeps, stack: AsyncDisposableStack): Promise<Pi
   const resources = stack.use(new AsyncDisposableStack());
   const first = await bringIntoService({ ...deps, database, log, machine, meter }, resources);
   const restart = Promise.withResolvers<void>();
-  const parts = { deps, bootId, inForce, telemetry, first, resources, sensors, updates, meta };
+  const parts = { ...core, deps, first, resources, sensors, updates };
   const wired = wire({ ...parts, askRestart: restart.resolve });
   const host = stack.use(wired.host);
   await serveMetrics(wired, deps, stack);
   const background = createBackground({ ...deps, log, stack });
   background('link', (stop) => keepLink(wired.link, stop));
-  stack.defer(() => flush({ clock, log }, telemetry, wired));
+  stack.defer(() => flushOutbox({ clock, log }, telemetry.outbox, wired.canSend));
   background('windows', wired.windows.run);
   background('sensors', host.sensing);
   background('frames', host.frames);
@@ -106,23 +75,6 @@ async function serveMetrics(
   log.info({ url }, 'metrics for Prometheus are here');
 }
 
-/** Lets the controller take what waits, as long as it does so. */
-async function flush(
-  { clock, log }: { clock: Clock; log: Logger },
-  { outbox }: Telemetry,
-  { canSend }: Wired,
-): Promise<void> {
-  const deadlineMs = clock.monoMs() + FLUSH_MS;
-  while (canSend() && outbox.totals().pending > 0 && clock.monoMs() < deadlineMs)
-    await clock.sleep(FLUSH_POLL_MS);
-  // What stays on the disk although it was acknowledged is sent again: no reason to fail a stop.
-  try {
-    outbox.settle();
-  } catch (error) {
-    log.warn(`the outbox cannot forget what was acknowledged: ${describeError(error)}`);
-  }
-}
-
 function openSensors({ config, clock, random }: AgentDeps, log: Logger): Sensors {
   const { root, periodMs } = config.sensors;
   const { idleW, activeW } = config.energy;
@@ -134,15 +86,4 @@ function openSensors({ config, clock, random }: AgentDeps, log: Logger): Sensors
     ...(idleW === null || activeW === null ? {} : { energyModel: { idleW, activeW } }),
     onHealth: ({ name, state, reason }) => log.info({ sensor: name, state }, reason),
   });
-}
-
-function defaultsOf(config: AgentConfig): OwnDefaults {
-  return {
-    requirement: statedRequirement(config.requirement),
-    settings: {
-      windowMs: config.telemetry.windowMs,
-      frameRate: config.frames.rate,
-      logLevel: config.log.level,
-    },
-  };
 }

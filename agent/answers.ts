@@ -8,32 +8,43 @@ import { explainCommand } from './commands/explain.ts';
 import type { ExplainRing } from './explain/ring.ts';
 import type { Operation } from './operation/operation.ts';
 
-/** What commands are answered from. */
-export interface Answering {
+/** What commands are answered from that are not about a family. */
+export interface CommonAnswering {
   readonly logging: Logging;
-  /** Of the family that serves now. */
-  readonly operation: () => Operation;
   readonly ring: ExplainRing;
   readonly clock: Clock;
   readonly askRestart: () => void;
+}
+
+/** What commands are answered from. */
+export interface Answering extends CommonAnswering {
+  /** Of the family that serves now. */
+  readonly operation: () => Operation;
 }
 
 /** A `logs` answer stays well under the size of a message. */
 const MAX_LOG_CHARACTERS = 60_000;
 
 /** The answers to the controller's commands. */
-export function commandHandlers({ logging, operation, ring, clock, askRestart }: Answering): CommandHandlers {
+export function commandHandlers({ operation, ...common }: Answering): CommandHandlers {
+  return {
+    ...commonHandlers(common),
+    profile: ({ action = 'show' }) => ({ state: 'done', ...answerProfile(operation(), action) }),
+    audit: () => ({ state: 'done', ...answerAudit(operation().audit()) }),
+  };
+}
+
+/** The answers to commands that are the same whatever serves. */
+export function commonHandlers({ logging, ring, clock, askRestart }: CommonAnswering) {
   return {
     ping: () => ({ state: 'done' }),
     logs: ({ lines = 100 }) => ({ state: 'done', lines: newestThatFit(logging.ring.newest(lines)) }),
     explain: explainCommand(ring, clock),
-    profile: ({ action = 'show' }) => ({ state: 'done', ...answerProfile(operation(), action) }),
-    audit: () => ({ state: 'done', ...answerAudit(operation().audit()) }),
     restart: () => {
       askRestart();
       return { state: 'done' };
     },
-  };
+  } satisfies Partial<CommandHandlers>;
 }
 
 /** What was measured of the family in operation; begins to measure it anew where that is asked. */

@@ -44,7 +44,12 @@ async function buildProgram(env: NodeJS.ProcessEnv, first: string | undefined): 
     .description('Run the agent until it is told to stop.')
     .addHelpText('after', '\nExample:\n  $ ofa-agent run --device jetson-1 --broker-url mqtt://10.0.0.5:1883')
     .action((flags: Flags) => runAgent(load(flags).values));
-  addLaunch(program, { env, args: process.argv.slice(3), defaultState: 'ofa-agent-state' });
+  addLaunch(program, {
+    env,
+    args: process.argv.slice(3),
+    defaultState: 'ofa-agent-state',
+    random: Math.random,
+  });
   withFlags(program.command('status'))
     .description('Say what the agent of a state folder does, or has left when it does not run.')
     .addOption(

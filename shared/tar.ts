@@ -131,8 +131,7 @@ function problemOfType({ type, size }: ReadEntry): string | undefined {
 /** What is wrong with a relative path from outside; undefined when it names something below its folder. */
 export function problemOfName(path: string): string | undefined {
   if (path.length > MAX_PATH_CHARACTERS) return `a path of ${path.length} characters`;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (/[\u0000-\u001f\u007f\\\ufffd]/.test(path)) return 'a name with a character that no name has';
+  if (/[\p{Cc}\\\ufffd]/u.test(path)) return 'a name with a character that no name has';
   const names = path.split('/');
   if (names.some((name) => name === '' || name === '.' || name === '..'))
     return 'a path that leads elsewhere';

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { constants, copyFile, link, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError } from '../../shared/errors.ts';
+import { syncFolder } from '../../shared/files.ts';
 import { createFileHandles } from './file-handles.ts';
 import { type BlobRef, checkBlobRef, checkSha256, diskError, type PartialBlob } from './partial-blob.ts';
 import { openPartialFile, type PartialPaths } from './partial-file.ts';
 import { openPartialMemory } from './partial-memory.ts';
-import { syncFolder } from './sync-folder.ts';
 
 export type { BlobRef, PartialBlob } from './partial-blob.ts';
 

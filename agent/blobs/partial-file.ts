@@ -2,11 +2,10 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { type ChunkSet, chunkLengthOf, createChunkSet } from '../../shared/chunk-ranges.ts';
 import { AppError, isSystemError } from '../../shared/errors.ts';
-import { sha256 } from '../../shared/files.ts';
+import { sha256, syncFolder } from '../../shared/files.ts';
 import { CHUNK_BYTES, type ChunkRange, MAX_WANTED_RANGES } from '../../shared/protocol/release.ts';
 import type { FileHandles } from './file-handles.ts';
 import { type BlobRef, diskError, type PartialBlob, type Written, wrongContent } from './partial-blob.ts';
-import { syncFolder } from './sync-folder.ts';
 
 export interface PartialPaths {
   readonly folder: string;

@@ -19,7 +19,7 @@ export interface Attempt extends AsyncDisposable {
   /** @throws Refused when the order cannot be carried out here, before anything has changed */
   fetch(signal: AbortSignal): Promise<void>;
   stage(signal: AbortSignal): Promise<void>;
-  profile(signal: AbortSignal): Promise<void>;
+  profile(signal: AbortSignal): Promise<InstallReport['profile']>;
   compare(signal: AbortSignal): Promise<InstallReport['agreement']>;
   /** Makes the target run. */
   activate(signal: AbortSignal): Promise<void>;

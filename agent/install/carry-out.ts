@@ -110,8 +110,7 @@ async function take(
       await attempt.stage(signal);
       return record;
     case 'profiling':
-      await attempt.profile(signal);
-      return record;
+      return { ...record, ...given({ profile: await attempt.profile(signal) }) };
     case 'comparing':
       return { ...record, ...given({ agreement: await attempt.compare(signal) }) };
     case 'activating':

@@ -98,7 +98,7 @@ class FamilyAttempt implements Attempt {
     this.#done = 'staged';
   }
 
-  async profile(signal: AbortSignal): Promise<void> {
+  async profile(signal: AbortSignal): Promise<InstallReport['profile']> {
     const family = this.#family;
     if (family === undefined) throw new Error('invariant broken: a family is staged before it is profiled');
     const { host, clock } = this.#deps;
@@ -106,6 +106,7 @@ class FamilyAttempt implements Attempt {
     const bound = { ms: stepTimeoutMs, what: 'profiling', clock, signal };
     this.#prepared = await within(bound, (signal) => host.prepare(family, signal));
     this.#done = 'profiled';
+    return this.#prepared.profile();
   }
 
   async compare(signal: AbortSignal): Promise<InstallReport['agreement']> {

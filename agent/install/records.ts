@@ -113,7 +113,7 @@ export function soakMsOf({ deed, soakMs }: Order): number {
 
 /** What the controller is told of an order. */
 export function reportOf(record: OrderRecord): InstallReport {
-  const { order, state, step, ts, deaths, agreement, activatedTs, reason } = record;
+  const { order, state, step, ts, deaths, agreement, profile, activatedTs, reason } = record;
   const { name, version } = order.release;
   return {
     rollout: order.rollout,
@@ -122,7 +122,7 @@ export function reportOf(record: OrderRecord): InstallReport {
     version,
     state,
     step,
-    ...given({ agreement, activatedTs, reason, crashes: deaths > 0 ? deaths : undefined }),
+    ...given({ agreement, profile, activatedTs, reason, crashes: deaths > 0 ? deaths : undefined }),
     ts,
   };
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import type { BackoffPolicy } from '../../shared/backoff.ts';
+import type { BackoffPolicy, Random } from '../../shared/backoff.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { AppError, describeError } from '../../shared/errors.ts';
 import { makeStateFolder } from '../../shared/files.ts';
@@ -22,6 +22,7 @@ export interface LaunchGiven {
   readonly args: readonly string[];
   /** The folder where nobody names one. */
   readonly defaultState: string;
+  readonly random: Random;
 }
 
 /**
@@ -86,6 +87,7 @@ export interface LaunchOptions {
   readonly args: readonly string[];
   /** The program that was installed by hand: its folder and its entry. */
   readonly base: { readonly root: string; readonly main: string };
+  readonly random: Random;
   readonly policy?: BackoffPolicy;
 }
 
@@ -93,7 +95,7 @@ export interface LaunchOptions {
  * Launches programs until this process is told to stop.
  * @throws AppError `config` when the state folder cannot be made, `conflict` when another launcher runs there
  */
-export async function launch({ state, env, args, base, policy }: LaunchOptions): Promise<void> {
+export async function launch({ state, env, args, base, random, policy }: LaunchOptions): Promise<void> {
   makeStateFolder(state, 0o750);
   const stateDir = realpathSync(state);
   await using _lock = await lockLauncher(stateDir);
@@ -115,7 +117,7 @@ export async function launch({ state, env, args, base, policy }: LaunchOptions):
     });
   const onReady = (): void => tellParent({ type: 'ready' });
   const given = { stateDir, base: identityOf(base.root), start, onReady, say };
-  const deps = { ...given, clock: systemClock, random: Math.random };
+  const deps = { ...given, clock: systemClock, random };
   await runLauncher(policy === undefined ? deps : { ...deps, policy }, stopped.signal);
 }
 

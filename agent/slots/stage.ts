@@ -3,6 +3,7 @@ import { access, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError, describeError } from '../../shared/errors.ts';
+import { syncFolder } from '../../shared/files.ts';
 import { AGENT_ENTRY } from '../../shared/release/agent-entry.ts';
 import {
   dependencyDigest,
@@ -13,7 +14,7 @@ import {
 import { PROGRAM_LIMITS, type ProgramNeeds } from '../../shared/release/program-file.ts';
 import { problemOfName, type TarLimits } from '../../shared/tar.ts';
 import { hasSlot, programsFolder, slotFolder } from './places.ts';
-import { syncFolder, syncFolders, unpackProgram } from './unpack.ts';
+import { syncFolders, unpackProgram } from './unpack.ts';
 
 export interface StageDeps {
   readonly stateDir: string;

@@ -1,6 +1,7 @@
 import { mkdir, open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AppError, isSystemError } from '../../shared/errors.ts';
+import { syncFolder } from '../../shared/files.ts';
 import { programPathOf } from '../../shared/release/program-file.ts';
 import { readTar, type TarFile, type TarLimits } from '../../shared/tar.ts';
 
@@ -45,10 +46,4 @@ export async function syncFolders(folder: string): Promise<void> {
     if (entry.isDirectory()) await syncFolders(join(folder, entry.name));
   }
   await syncFolder(folder);
-}
-
-/** Makes the names in a folder durable. */
-export async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
 }

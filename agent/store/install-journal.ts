@@ -52,6 +52,7 @@ const OrderRecordSchema = Type.Object({
   retry: Type.Optional(RetrySchema),
   activatedTs: Type.Optional(Type.Number()),
   agreement: Type.Optional(Type.Object({ frames: Count, share: Type.Number() })),
+  profile: Type.Optional(Type.Object({ latencyMs: Type.Number(), beforeMs: Type.Number() })),
   /** Time that it has served on trial, milliseconds. */
   soakedMs: Type.Number(),
   /** How often the agent has died of what this order does, as far as can be known. */

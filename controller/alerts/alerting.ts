@@ -3,6 +3,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { describeError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Reported } from '../../shared/protocol/reported.ts';
+import { createWakeable } from '../../shared/wake.ts';
 import {
   ALERT_RULES,
   ALERT_SEVERITIES,
@@ -20,7 +21,6 @@ import { createLedger, type Ledger } from './ledger.ts';
 import { createNotifier, type Notifier, type NotifierState } from './notifier.ts';
 import { recallEvents } from './recall.ts';
 import { spellsAfter } from './spells.ts';
-import { createWakeable } from './wake.ts';
 import type { Webhook } from './webhook.ts';
 
 const EVERY_MS = 10_000;

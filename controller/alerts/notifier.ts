@@ -2,9 +2,9 @@ import { type BackoffPolicy, backoffMs, type Random, supervise } from '../../sha
 import type { Clock } from '../../shared/clock.ts';
 import { describeError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
+import { createWakeable } from '../../shared/wake.ts';
 import type { AlertNotification } from '../api/alert-schemas.ts';
 import type { AlertStore } from '../store/alert-store.ts';
-import { createWakeable } from './wake.ts';
 import type { Delivery, Webhook } from './webhook.ts';
 
 const RETRY: BackoffPolicy = { firstMs: 1_000, capMs: 300_000 };

@@ -125,6 +125,8 @@ export const RolloutDeviceViewSchema = Type.Object({
   activatedTs: Type.Optional(Time),
   crashes: Type.Optional(Count),
   agreement: Type.Optional(Type.Object({ frames: Count, share: Type.Number() })),
+  /** Median latency of the most accurate level, measured on the device, and that of the family before. */
+  profile: Type.Optional(Type.Object({ latencyMs: Type.Number(), beforeMs: Type.Number() })),
   reason: Type.Optional(Type.String()),
   /** Where it is not final: what it waits for, and until when at most. */
   waitsFor: Type.Optional(Type.String()),

@@ -12,7 +12,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, describeError, isSystemError } from '../../shared/errors.ts';
-import { writeAtomic } from '../../shared/files.ts';
+import { syncFolder, writeAtomic } from '../../shared/files.ts';
 import { isId } from '../../shared/protocol/ids.ts';
 import { createKeyPair, type PublicKey, publicHalfOf } from '../../shared/release/signature.ts';
 import { keyFolder } from '../../shared/user-folder.ts';
@@ -146,11 +146,6 @@ async function writing(path: string, work: () => Promise<void>): Promise<void> {
     if (isSystemError(cause, 'EEXIST')) throw new AppError('conflict', `${path} is there already`, { cause });
     throw new AppError('system', `cannot write ${path}`, { cause });
   }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
 }
 
 /** Names of the keys in the folder, those with a dot (on their way in or out) too; in order. */

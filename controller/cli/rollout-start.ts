@@ -39,6 +39,9 @@ interface StartOptions extends TargetOptions, OutputOptions {
 const HELP = `
 Gates: METRIC OP VALUE, measured over the devices of the open stage
   miss, shed, agreement, accuracy   a share in %; with a sign: points against before (not agreement)
+  profile                           ms or s; with a sign in %: against the family before. Latency of the most
+                                    accurate level, which each device measures before it serves it: the
+                                    runtime manager hides slowness from latency by cheaper levels
   latency, p95, p99, energy         ms or s, J or mJ; with a sign in %: against before
   crashes, fallback                 a number: deaths while soaking, devices that lost their GPU
 

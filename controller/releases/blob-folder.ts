@@ -3,9 +3,8 @@ import { open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError, describeError } from '../../shared/errors.ts';
-import { makeStateFolder, writeAtomic } from '../../shared/files.ts';
+import { makeStateFolder, syncFolder, writeAtomic } from '../../shared/files.ts';
 import { MAX_BLOB_BYTES, SHA256_PATTERN } from '../../shared/protocol/release.ts';
-import { syncFolder } from '../history/backup/backup.ts';
 import { type ChunkReader, createChunkReader } from './chunk-reader.ts';
 
 /** The disk is not filled further: history and telemetry need room too. */

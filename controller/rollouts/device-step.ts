@@ -137,7 +137,7 @@ const indexOf = (step: InstallStep | undefined): number =>
 
 /** The device's own words. Only what never was before is progress: one that goes round in circles makes none. */
 function withDetail(device: RolloutDevice, report: InstallReport, watchedMs: number): RolloutDevice {
-  const { step, ofBytes, agreement, activatedTs, reason } = report;
+  const { step, ofBytes, agreement, profile, activatedTs, reason } = report;
   const isLaterStep = indexOf(step) > indexOf(device.step);
   const hasMore = (report.bytes ?? 0) > (device.bytes ?? 0);
   const next: RolloutDevice = {
@@ -149,7 +149,7 @@ function withDetail(device: RolloutDevice, report: InstallReport, watchedMs: num
     ...given({
       bytes: mostOf(device.bytes, report.bytes),
       crashes: mostOf(device.crashes, report.crashes),
-      ...{ ofBytes, agreement, activatedTs, reason },
+      ...{ ofBytes, agreement, profile, activatedTs, reason },
     }),
   };
   return isSame(device, next) ? device : next;

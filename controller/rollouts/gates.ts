@@ -8,6 +8,7 @@ export const GATE_KINDS = {
   shed: 'share',
   agreement: 'share',
   accuracy: 'share',
+  profile: 'time',
   latency: 'time',
   p95: 'time',
   p99: 'time',
@@ -15,6 +16,14 @@ export const GATE_KINDS = {
   crashes: 'count',
   fallback: 'count',
 } as const satisfies Record<GateMetric, 'share' | 'time' | 'energy' | 'count'>;
+
+/** What devices say themselves, each once, whatever they infer. */
+const TOLD_BY_DEVICES: ReadonlySet<GateMetric> = new Set(['agreement', 'profile', 'crashes', 'fallback']);
+
+/** Whether a metric is counted in devices (or their frames), and not in inferences of the telemetry. */
+export function isToldByDevices(metric: GateMetric): boolean {
+  return TOLD_BY_DEVICES.has(metric);
+}
 
 const GATE = new RegExp(`^\\s*([a-z0-9]+)\\s*(${OPERATORS.join('|')})\\s*(\\S+)\\s*$`);
 const EXAMPLES = 'miss<1%, latency<+10% or crashes<=0';

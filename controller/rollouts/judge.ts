@@ -1,5 +1,5 @@
 import type { Gate, Measured } from '../store/rollout-store.ts';
-import { formatGate, formatGateValue, GATE_KINDS } from './gates.ts';
+import { formatGate, formatGateValue, GATE_KINDS, isToldByDevices } from './gates.ts';
 
 /** Fewer inferences say nothing early. */
 export const MIN_INFERENCES = 50;
@@ -47,7 +47,7 @@ export function isBeyondDoubt(gate: Gate, measured: Measured | undefined): boole
   const isUpperLimit = gate.op === '<' || gate.op === '<=';
   const kind = GATE_KINDS[gate.metric];
   if (kind === 'count') return isUpperLimit;
-  if (measured.count < MIN_INFERENCES) return false;
+  if (!isToldByDevices(gate.metric) && measured.count < MIN_INFERENCES) return false;
   const { now, before, share } = measured;
   const best = kind === 'share' ? (isUpperLimit ? 0 : 1) : (before ?? (isUpperLimit ? 0 : undefined));
   if (best === undefined) return share === 1;
@@ -66,9 +66,9 @@ export function whyBroken(gate: Gate, measured: Measured | undefined): string {
   return `gate ${formatGate(gate)} is broken: ${gate.metric} is ${now}${before}, ${limit}, of ${casesOf(gate, measured)}`;
 }
 
-const CASES = { share: 'inferences', time: 'inferences', energy: 'inferences', count: 'devices' } as const;
-
 function casesOf({ metric }: Gate, measured: Measured | undefined): string {
-  const cases = metric === 'agreement' ? 'frames' : CASES[GATE_KINDS[metric]];
-  return `${measured?.count ?? 0} ${cases}`;
+  const count = measured?.count ?? 0;
+  if (metric === 'agreement') return `${count} frames`;
+  if (!isToldByDevices(metric)) return `${count} inferences`;
+  return count === 1 ? '1 device' : `${count} devices`;
 }

@@ -45,8 +45,8 @@ export async function measureGates(
   return Promise.all(rollout.plan.gates.map((gate) => measureGate(gate, cohort, { told, deps })));
 }
 
-function hasShownSomething({ activatedMs, agreement, crashes }: RolloutDevice): boolean {
-  return activatedMs !== undefined || agreement !== undefined || crashes !== undefined;
+function hasShownSomething({ activatedMs, agreement, profile, crashes }: RolloutDevice): boolean {
+  return [activatedMs, agreement, profile, crashes].some((each) => each !== undefined);
 }
 
 /** Mean over devices; those that have ended have soaked. */
@@ -67,6 +67,8 @@ function measureGate(gate: Gate, cohort: Cohort, { told, deps }: Work): Measured
   switch (gate.metric) {
     case 'agreement':
       return agreementOf(told, cohort);
+    case 'profile':
+      return profileOf(told, cohort);
     case 'crashes':
       return { now: sumOf(told, ({ crashes = 0 }) => crashes), count: told.length, share: 1 };
     case 'fallback':
@@ -103,7 +105,21 @@ function agreementOf(told: readonly RolloutDevice[], { size }: Cohort): Measured
   };
 }
 
-type TelemetryMetric = Exclude<Gate['metric'], 'agreement' | 'crashes' | 'fallback'>;
+/** Mean over devices. They measure before they serve it, so that no runtime manager makes up for what is slow. */
+function profileOf(told: readonly RolloutDevice[], { size }: Cohort): Measured {
+  const known = told.flatMap(({ profile }) => profile ?? []);
+  const { length: count } = known;
+  const share = Math.min(1, count / Math.max(1, size));
+  if (count === 0) return { count, share };
+  return {
+    now: known.reduce((sum, { latencyMs }) => sum + latencyMs, 0) / count,
+    before: known.reduce((sum, { beforeMs }) => sum + beforeMs, 0) / count,
+    count,
+    share,
+  };
+}
+
+type TelemetryMetric = Exclude<Gate['metric'], 'agreement' | 'profile' | 'crashes' | 'fallback'>;
 type Asked = Pick<TelemetryQuery, 'metric' | 'aggregate'>;
 
 const ASKED: Readonly<Record<Exclude<TelemetryMetric, 'shed'>, Asked>> = {

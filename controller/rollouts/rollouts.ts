@@ -4,7 +4,7 @@ import { AppError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { ReleaseKind } from '../../shared/protocol/release.ts';
 import type { Reported } from '../../shared/protocol/reported.ts';
-import { createWakeable, type Wakeable } from '../alerts/wake.ts';
+import { createWakeable, type Wakeable } from '../../shared/wake.ts';
 import type { Rollout, RolloutDetail, RolloutStart } from '../api/rollout-schemas.ts';
 import type { Devices } from '../registry/devices.ts';
 import type { Groups } from '../registry/groups.ts';

@@ -1,7 +1,7 @@
 import type { AbortRule, RolloutDevice, RolloutDeviceState, StoredRollout } from '../store/rollout-store.ts';
 import { isFinal } from './device-step.ts';
 import type { Facts } from './facts.ts';
-import { formatGateValue } from './gates.ts';
+import { formatGateValue, isToldByDevices } from './gates.ts';
 import { formatAbortRule } from './grammar.ts';
 import { isBeyondDoubt, judge, MIN_INFERENCES, whyBroken } from './judge.ts';
 
@@ -113,9 +113,7 @@ function verdictOfGates(rollout: StoredRollout, devices: Devices, facts: Facts):
     isFresh &&
     plan.gates.every((gate, at) => {
       const { now, count = 0 } = measured.values[at] ?? {};
-      const isCounted =
-        gate.metric === 'crashes' || gate.metric === 'fallback' || gate.metric === 'agreement';
-      return now !== undefined && (isCounted || count >= MIN_INFERENCES);
+      return now !== undefined && (isToldByDevices(gate.metric) || count >= MIN_INFERENCES);
     });
   if (!isEnough && !isOverdue) return { kind: 'settling' };
   const index = plan.gates.findIndex((gate, at) => judge(gate, measured?.values[at]).verdict !== 'holds');

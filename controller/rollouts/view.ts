@@ -96,7 +96,7 @@ function gateView(gate: Gate, measured: Measured | undefined): RolloutGate {
 
 function deviceView(device: RolloutDevice, rollout: StoredRollout, facts: WaitingFacts): RolloutDeviceView {
   const { stage, state, sinceTs, attempts, orderedTs, step, bytes, ofBytes } = device;
-  const { activatedTs, crashes, agreement, reason, revert } = device;
+  const { activatedTs, crashes, agreement, profile, reason, revert } = device;
   const waiting = deviceWaiting(device, rollout, facts);
   const until = waiting?.untilMs;
   return {
@@ -104,7 +104,8 @@ function deviceView(device: RolloutDevice, rollout: StoredRollout, facts: Waitin
     stage: stage + 1,
     ...{ state, sinceTs, attempts },
     online: facts.of(device.device).isOnline,
-    ...given({ orderedTs, step, bytes, ofBytes, activatedTs, crashes, agreement, reason, revert }),
+    ...given({ orderedTs, step, bytes, ofBytes, activatedTs, crashes }),
+    ...given({ agreement, profile, reason, revert }),
     ...given({
       waitsFor: waiting?.text,
       deadlineTs: until === undefined ? undefined : deadlineOf(until, rollout.watchedMs, facts.now),

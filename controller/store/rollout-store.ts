@@ -19,7 +19,7 @@ const Text = Type.String();
 
 export const GATE_METRICS = [
   ...(['miss', 'shed', 'agreement', 'accuracy'] as const),
-  ...(['latency', 'p95', 'p99', 'energy'] as const),
+  ...(['profile', 'latency', 'p95', 'p99', 'energy'] as const),
   ...(['crashes', 'fallback'] as const),
 ] as const;
 export type GateMetric = (typeof GATE_METRICS)[number];
@@ -197,6 +197,7 @@ export const RolloutDeviceSchema = Type.Object({
   activatedMs: Type.Optional(Ms),
   crashes: Type.Optional(Count),
   agreement: Type.Optional(Type.Object({ frames: Count, share: Type.Number() })),
+  profile: Type.Optional(Type.Object({ latencyMs: Ms, beforeMs: Ms })),
   /** It had operating points on a GPU when it was told to install. */
   hadGpu: Type.Optional(Type.Boolean()),
   revert: Type.Optional(

@@ -98,7 +98,6 @@ export type InstallStep = (typeof INSTALL_STEPS)[number];
  * changed. `failed`: it did not work, and the device runs what it ran before.
  */
 export const INSTALL_STATES = ['in-progress', 'succeeded', 'failed', 'rejected'] as const;
-export type InstallState = (typeof INSTALL_STATES)[number];
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const TimeSchema = Type.Number({ minimum: 0, maximum: 8.64e15 });
@@ -118,6 +117,10 @@ export const InstallReportSchema = Type.Object({
   crashes: Type.Optional(Count),
   /** Answers of the best level that are those of the family before, on frames of this device. */
   agreement: Type.Optional(Type.Object({ frames: Count, share: Type.Number({ minimum: 0, maximum: 1 }) })),
+  /** Median latency of the most accurate level, as this device measured it: of the new family, of the one before. */
+  profile: Type.Optional(
+    Type.Object({ latencyMs: Type.Number({ minimum: 0 }), beforeMs: Type.Number({ minimum: 0 }) }),
+  ),
   /** When it began to serve, milliseconds since the epoch. */
   activatedTs: Type.Optional(TimeSchema),
   reason: Type.Optional(Type.String({ maxLength: 1_024 })),

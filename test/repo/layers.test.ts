@@ -26,6 +26,19 @@ const ROOMS: readonly Room[] = [
   { room: 'agent/store/', may: ['shared/'] },
   { room: 'agent/link/', may: ['shared/'] },
   { room: 'agent/frames/', may: ['shared/'] },
+  { room: 'agent/trust/', may: ['shared/', 'agent/store/'] },
+  { room: 'agent/blobs/', may: ['shared/'] },
+  { room: 'agent/transfer/', may: ['shared/'], types: ['agent/blobs/'] },
+  // Models are cut on the device from a backbone and a recipe.
+  { room: 'agent/cut/', may: ['shared/', 'models/ofa/'] },
+  {
+    room: 'agent/install/',
+    may: ['shared/', 'agent/store/', 'agent/cut/'],
+    types: ['agent/blobs/', 'agent/transfer/', 'agent/service/', 'agent/slots/'],
+  },
+  { room: 'agent/slots/', may: ['shared/'] },
+  // It must stay able to start programs of other versions: it knows nothing of what they do.
+  { room: 'agent/launch/', may: ['shared/', 'agent/slots/'] },
   { room: 'agent/audit/', may: ['shared/'] },
   { room: 'agent/energy/', may: ['shared/'], types: ['agent/runtime/points.ts'] },
   { room: 'agent/profile/', may: ['shared/'], types: ['agent/runtime/points.ts', 'agent/engine/'] },
@@ -55,6 +68,12 @@ const ROOMS: readonly Room[] = [
     may: ['shared/', 'controller/api/schemas.ts', 'controller/api/alert-schemas.ts'],
     types: ['controller/store/', 'controller/history/'],
   },
+  { room: 'controller/transfer/', may: ['shared/'] },
+  {
+    room: 'controller/releases/',
+    may: ['shared/'],
+    types: ['controller/store/'],
+  },
   { room: 'controller/metrics/', may: ['shared/'], types: ['controller/api/'] },
   { room: 'controller/cli/', may: ['shared/'], types: ['controller/api/'] },
 
@@ -74,6 +93,7 @@ const VENDORS: Readonly<Record<string, RegExp>> = {
   'node-cron': /^(controller|agent)\/schedule\.ts$/,
   'prom-client': /^(controller|agent)\/metrics\/registry\.ts$/,
   'hyparquet-writer': /^controller\/history\/read\/parquet\.ts$/,
+  tar: /^shared\/tar\.ts$/,
   sharp: /^shared\/images\/decode\.ts$/,
   'onnx-proto': /^models\/ofa\/onnx\/proto\.ts$/,
   aedes: /^controller\/broker\//,

@@ -8,6 +8,7 @@ await launch({
   env: process.env,
   args: ['--device', 'a'],
   base: { root: base, main: join(base, 'dist', 'agent', 'main.js') },
+  random: Math.random,
   policy: { firstMs: 10, capMs: 100 },
 });
 // As the program itself does: nothing that is left over may keep it.

@@ -1,7 +1,7 @@
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../../../shared/errors.ts';
-import { writeAtomic } from '../../../shared/files.ts';
+import { syncFolder, writeAtomic } from '../../../shared/files.ts';
 import { packageVersion } from '../../../shared/package.ts';
 import { copySqlite, type Sqlite } from '../../../shared/sqlite.ts';
 import { type BackupManifest, describeFiles, MANIFEST_NAME } from './manifest.ts';
@@ -87,10 +87,4 @@ async function write(folder: string, { fleet, copyHistory, now }: BackupSources)
   };
   await writeAtomic(join(folder, MANIFEST_NAME), `${JSON.stringify(manifest, null, 2)}\n`, 0o600);
   return manifest;
-}
-
-/** Makes names in a folder durable. */
-export async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r');
-  await folder.sync();
 }

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '../../../shared/errors.ts';
-import { makeStateFolder } from '../../../shared/files.ts';
+import { makeStateFolder, syncFolder } from '../../../shared/files.ts';
 import { holdSqlite, problemsOfSqlite, type Sqlite } from '../../../shared/sqlite.ts';
-import { nameOfTime, syncFolder } from './backup.ts';
+import { nameOfTime } from './backup.ts';
 import { problemsOfHistory } from './integrity.ts';
 import { BACKUP_FILES, type BackupManifest, readBackup } from './manifest.ts';
 

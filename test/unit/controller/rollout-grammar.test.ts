@@ -133,6 +133,9 @@ test('it is broken beyond doubt only if no better rest can mend it', () => {
   const agreement = parseGate('agreement>=90%');
   expect(isBeyondDoubt(agreement, { now: 0.2, count: 64, share: 1 })).toBe(true);
   expect(isBeyondDoubt(agreement, { now: 0.2, count: 64, share: 0.1 })).toBe(false);
+  const profile = parseGate('profile<+50%');
+  expect(isBeyondDoubt(profile, { now: 3, before: 1, count: 1, share: 1 })).toBe(true);
+  expect(isBeyondDoubt(profile, { now: 1.4, before: 1, count: 1, share: 1 })).toBe(false);
   expect(isBeyondDoubt(parseGate('crashes<=1'), { now: 2, count: 1, share: 0 })).toBe(true);
 });
 
