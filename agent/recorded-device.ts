@@ -10,6 +10,7 @@ import { machineOf } from './machine.ts';
 import type { RecordedDevice } from './record/command.ts';
 import { bringIntoService } from './serving.ts';
 import { openAgentDatabase } from './store/database.ts';
+import { openInstallJournal, pauseTrial } from './store/install-journal.ts';
 
 /** Images in a row that cannot be read, after which the source is taken for broken. */
 const MAX_UNREADABLE = 10;
@@ -41,6 +42,8 @@ export async function openRecordedDevice(
     },
     stack,
   );
+  // A recording is no life of the agent: a family that soaks goes on with the agent's next one.
+  stack.defer(() => pauseTrial(openInstallJournal(database), 'family'));
   const parts = stack.move();
   return {
     engine,

@@ -11,6 +11,7 @@ import { pruneLean } from './service/lean-folders.ts';
 import { loadFamily, openFrames, type Serving } from './service/load-family.ts';
 import type { EngineDeps } from './serving-engine.ts';
 import { type Activation, activateFamily } from './store/family-store.ts';
+import { openInstallJournal, pauseTrial } from './store/install-journal.ts';
 
 /** Loading and running every level once takes seconds; two minutes mean that it hangs. */
 const QUALIFY_TIMEOUT_MS = 120_000;
@@ -42,6 +43,16 @@ export async function bringIntoService(
   deps: ServingDeps,
   stack: AsyncDisposableStack,
 ): Promise<FirstServing> {
+  try {
+    return await bring(deps, stack);
+  } catch (error) {
+    // Whoever stops a start has not seen the process die of its family.
+    if (deps.signal?.aborted === true) pauseTrial(openInstallJournal(deps.database), 'family');
+    throw error;
+  }
+}
+
+async function bring(deps: ServingDeps, stack: AsyncDisposableStack): Promise<FirstServing> {
   const runtime = onnxRuntimeVersion();
   const { config, database, clock } = deps;
   const { elements = configuredElements(config.engine), qualifyTimeoutMs = QUALIFY_TIMEOUT_MS } = deps;
@@ -80,6 +91,7 @@ async function activate(ways: FamilyWays): Promise<{ activation: Activation; fai
     database,
     stateDir: config.state.dir,
     now: () => clock.now(),
+    signal,
     qualifier: qualifierOf(ways.runtime),
     admit: (family: Family) => admitFamily(family, ways),
     qualify: async (family: Family) => {

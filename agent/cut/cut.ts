@@ -79,6 +79,9 @@ interface Watch {
   readonly ended: AbortSignal;
 }
 
+/** A timer of Node holds no more than 24 days. */
+const MAX_SLEEP_MS = 3_600_000;
+
 /** Why the child is to be killed: silence, or somebody's wish; undefined when it had ended before. */
 async function watch(
   seen: { readonly heardMs: number },
@@ -89,7 +92,7 @@ async function watch(
     const leftMs = seen.heardMs + timeoutMs - clock.monoMs();
     if (leftMs <= 0) return `no model within ${timeoutMs} ms`;
     try {
-      await clock.sleep(leftMs, stop);
+      await clock.sleep(Math.min(leftMs, MAX_SLEEP_MS), stop);
     } catch {
       return ended.aborted ? undefined : 'it was told to stop';
     }

@@ -67,12 +67,13 @@ export async function carryOut(
   let record = begun;
   for (;;) {
     signal.throwIfAborted();
-    const { candidate } = holdingsOf(deps);
+    const { candidate, committed } = holdingsOf(deps);
     const step = nextStep({
       kind: trade.kind,
       deed: record.order.deed,
       done: attempt.done,
       running: trade.running(),
+      committed: committed?.sha256,
       candidate: candidate?.sha256,
       target: attempt.target?.sha256,
       soakLeftMs: soakMsOf(record.order) - record.soakedMs,
@@ -146,9 +147,12 @@ async function soak(record: OrderRecord, deps: CarryOutDeps, signal: AbortSignal
   const soaked = (): OrderRecord => ({ ...record, soakedMs: record.soakedMs + clock.monoMs() - startedMs });
   try {
     await clock.sleep(leftMs > 0 ? Math.min(leftMs, noteMs) : PROOF_POLL_MS, signal);
-  } finally {
+  } catch (error) {
     scribe.write(soaked());
+    throw error;
   }
+  // A proof may be waited for long, and often: it is noted only how long that was.
+  if (leftMs > 0) scribe.write(soaked());
   const lateMs = soaked().soakedMs - soakMsOf(order);
   if (lateMs > order.stepTimeoutMs && !trade.isProven()) {
     throw new AppError(

@@ -8,7 +8,6 @@ import type { Installed } from '../store/install-journal.ts';
 import type { Attempt, Progress } from './attempt.ts';
 import {
   adoptLocal,
-  dropRotten,
   type FamilyRelease,
   familyBlobOf,
   modelsToCut,
@@ -17,7 +16,14 @@ import {
   stageFamily,
 } from './family-files.ts';
 import type { Done } from './next-step.ts';
-import { checkSpace, fetchBlobs, openOrderedRelease, type ReleaseDeps } from './release.ts';
+import {
+  checkSpace,
+  dropRotten,
+  fetchBlobs,
+  fetchSound,
+  openOrderedRelease,
+  type ReleaseDeps,
+} from './release.ts';
 import { within } from './within.ts';
 
 /** Enough to tell 95 % of agreement from 99 %, and some seconds of frames. */
@@ -78,14 +84,14 @@ class FamilyAttempt implements Attempt {
     const release = await openOrderedRelease('family', this.#order, this.#deps, signal);
     for (const { sha256 } of release.blobs) this.#blobs.add(sha256);
     const family = familyBlobOf(release);
-    await fetchBlobs([family], this.#order, this.#deps, signal);
+    await fetchSound([family], this.#order, this.#deps, signal);
     const opened = await readFamilyRelease(release, blobs);
     for (const { model } of opened.family.levels) this.#blobs.add(model.sha256);
     await adoptLocal(stateDir, opened, blobs);
     const refs = refsOf(release);
     const toCut = await modelsToCut(opened, blobs);
     const cutBytes = toCut.reduce((sum, { model }) => sum + model.bytes, 0);
-    await checkSpace(refs, cutBytes, this.#deps);
+    await checkSpace(refs, cutBytes, this.#deps, signal);
     await fetchBlobs(refs, this.#order, this.#deps, signal, onProgress);
     this.#release = opened;
     this.#done = 'fetched';
@@ -153,7 +159,8 @@ class FamilyAttempt implements Attempt {
     } catch (error) {
       if (this.#hasRefetched || !(error instanceof AppError && error.code === 'invalid')) throw error;
       this.#hasRefetched = true;
-      if ((await dropRotten(release.release, store)) === 0) throw error;
+      const cut = release.family.levels.map(({ model }) => model);
+      if ((await dropRotten([...release.release.blobs, ...cut], store)) === 0) throw error;
       this.#done = 'nothing';
       return undefined;
     }

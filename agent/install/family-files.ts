@@ -1,16 +1,17 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import { type Manifest, manifestParser } from '../../shared/family/manifest.ts';
 import { type Family, MAX_MANIFEST_BYTES, modelPath, recipePath } from '../../shared/family/read.ts';
-import { readWhole, sha256OfFile } from '../../shared/files.ts';
+import { readWhole } from '../../shared/files.ts';
 import type { ReleaseBlob, ReleaseManifest } from '../../shared/release/manifest.ts';
 import { parseJson } from '../../shared/schema.ts';
 import type { BlobRef, BlobStore } from '../blobs/blob-store.ts';
 import { type Cut, cutModels } from '../cut/cut.ts';
 import { linkOrCopy, makeFamilyFolder } from '../store/family-folder.ts';
 import { Refused } from './attempt.ts';
+import { contentOf } from './release.ts';
 
 /** A release of a family with the family.json that it brings. */
 export interface FamilyRelease {
@@ -98,7 +99,7 @@ export async function adoptLocal(
     const folder = join(stateDir, 'families', name, 'blobs');
     for (const file of await foldersIn(folder)) {
       const sha256 = FAMILY_FILE.exec(file)?.[1] ?? '';
-      if (!wanted.has(sha256) || (await sha256OfFile(join(folder, file))) !== sha256) continue;
+      if (!wanted.has(sha256) || (await contentOf(join(folder, file))) !== sha256) continue;
       await store.adopt(join(folder, file), sha256);
       wanted.delete(sha256);
     }
@@ -172,19 +173,4 @@ function cutsOf(folder: string, { levels }: Manifest, absent: ReadonlySet<string
     });
   }
   return [...cuts.values()];
-}
-
-/**
- * Removes blobs whose content is not what their name says any more: a disk forgets.
- * @returns how many there were
- */
-export async function dropRotten({ blobs }: ReleaseManifest, store: BlobStore): Promise<number> {
-  let dropped = 0;
-  for (const blob of blobs) {
-    const path = store.pathOf(blob.sha256);
-    if (!(await store.has(blob)) || (await sha256OfFile(path)) === blob.sha256) continue;
-    await rm(path);
-    dropped += 1;
-  }
-  return dropped;
 }

@@ -55,16 +55,22 @@ export interface Installer {
 /** Makes the installer; starts nothing. Families and programs are installed side by side. */
 export function createInstaller(deps: InstallerDeps): Installer {
   const { journal, blobs, keyring, orders, clock, log, onChanged } = deps;
-  const exclusive = createTurns();
+  const turns = createTurns();
   const lanes: Lane[] = [];
-  const collect = (keep: Iterable<string>): Promise<void> =>
-    exclusive(async () => {
+  const collect = (keep: Iterable<string>, signal?: AbortSignal): Promise<void> =>
+    turns.exclusive(async () => {
       const all = new Set([...keep, ...lanes.flatMap((lane) => [...lane.blobs()]), ...keptBlobs(journal)]);
       const { bytes } = await blobs.collect(all);
       if (bytes > 0) log.info({ bytes }, 'blobs that nothing needs were removed');
-    });
-  const parts: ReleaseDeps = { ...deps, exclusive, makeRoom: (keep) => collect(keep) };
-  const collectBlobs = (): Promise<void> => collect([]);
+    }, signal);
+  const makeRoom: ReleaseDeps['makeRoom'] = async (keep, { isShort, signal }) => {
+    if (isShort || !turns.isBusy()) await collect(keep, signal);
+  };
+  const parts: ReleaseDeps = { ...deps, exclusive: turns.exclusive, makeRoom };
+  // What the other kind fetches may take hours, and the next order of this one must not wait for that.
+  const collectBlobs = async (): Promise<void> => {
+    if (!turns.isBusy()) await collect([]);
+  };
   const laneOf = (trade: Trade): Lane => {
     const { kind } = trade;
     const lane = createLane({
@@ -115,19 +121,23 @@ async function runAll(loops: readonly Loop[], signal: AbortSignal): Promise<void
 }
 
 /** Lets work be done one after the other; who gives up leaves the queue. */
-function createTurns(): ReleaseDeps['exclusive'] {
+function createTurns(): { readonly exclusive: ReleaseDeps['exclusive']; readonly isBusy: () => boolean } {
   let last: Promise<unknown> = Promise.resolve();
-  return async (work, signal) => {
+  let waiting = 0;
+  const exclusive: ReleaseDeps['exclusive'] = async (work, signal) => {
     const before = last;
     const done = Promise.withResolvers<void>();
     last = before.then(() => done.promise);
+    waiting += 1;
     try {
       await untilAborted(before, signal);
       return await work();
     } finally {
+      waiting -= 1;
       done.resolve();
     }
   };
+  return { exclusive, isBusy: () => waiting > 0 };
 }
 
 async function untilAborted(waited: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {

@@ -3,11 +3,11 @@ import { AppError, describeError } from '../../shared/errors.ts';
 import type { InstallReport, Order } from '../../shared/protocol/release.ts';
 import type { Keyring } from '../../shared/release/keyring.ts';
 import { createWakeable, type Wakeable } from '../../shared/wake.ts';
-import type { Installed, OrderRecord } from '../store/install-journal.ts';
+import { type Installed, type OrderRecord, pauseTrial } from '../store/install-journal.ts';
 import type { Attempt, Progress } from './attempt.ts';
 import { type CarryOutDeps, carryOut, holdingsOf } from './carry-out.ts';
 import { isSameOrder, readOrder, unreadableReport, type Wanted } from './orders.ts';
-import { ended, endingOf, goalOf, isRetryDue, newRecord } from './records.ts';
+import { ended, endingOf, goalOf, isRetryDue, MAX_REASON, newRecord } from './records.ts';
 import { isRevoked } from './release.ts';
 import { createScribe, type Scribe } from './scribe.ts';
 
@@ -107,6 +107,11 @@ class OrderLane implements Lane {
     return `cancelled: rollout ${wanted.order.rollout} gave another order`;
   }
 
+  #isStillWanted(order: Order): boolean {
+    const wanted = readOrder(this.#deps.wanted());
+    return wanted.kind === 'order' && isSameOrder(wanted.order, order);
+  }
+
   /** Does what there is to do now; whether it has to be looked at again although nothing is said. */
   async #turn(signal: AbortSignal): Promise<boolean> {
     const { journal, trade, clock } = this.#deps;
@@ -114,8 +119,8 @@ class OrderLane implements Lane {
     const wanted = readOrder(this.#deps.wanted());
     const open = journal.open(kind);
     const over = open === undefined ? undefined : this.#cancelReason(open.order, wanted);
-    if (open !== undefined && over !== undefined)
-      await this.#end(open, new AppError('aborted', over), signal);
+    if (open === undefined) this.#dropOrphan();
+    else if (over !== undefined) await this.#end(open, new AppError('aborted', over), signal);
     if (wanted.kind === 'unreadable') this.#refuseUnreadable(wanted);
     if (wanted.kind !== 'order') return false;
     const known = journal.find(kind, wanted.order);
@@ -127,6 +132,14 @@ class OrderLane implements Lane {
       this.#recall(known);
     }
     return journal.find(kind, wanted.order)?.retry !== undefined;
+  }
+
+  /** Of an order whose record this version cannot read: the next order has another candidate. One that runs soaks on. */
+  #dropOrphan(): void {
+    const { journal, trade } = this.#deps;
+    const { candidate, ...holdings } = journal.holdings(trade.kind);
+    const isOrphan = candidate !== undefined && candidate.sha256 !== trade.running();
+    if (isOrphan) journal.write(trade.kind, { holdings });
   }
 
   #recall(known: OrderRecord): void {
@@ -147,6 +160,8 @@ class OrderLane implements Lane {
     const { order } = begun;
     const cancel = new AbortController();
     const current: InProgress = { order, cancel };
+    // Something was waited for since it was read; whoever changed it has woken us, for another turn.
+    if (!this.#isStillWanted(order)) return;
     this.#current = current;
     try {
       const goal = goalOf(order, holdingsOf(this.#deps), trade.factory());
@@ -181,23 +196,28 @@ class OrderLane implements Lane {
     log.warn({ rollout: record.order.rollout, step: record.step }, `install: ${end.reason}`);
     const isRunning = candidate !== undefined && candidate.sha256 === trade.running();
     if (isRunning && kept.committed !== undefined && kept.committed.sha256 !== candidate.sha256) {
-      await this.#restore(kept.committed, signal);
+      const problem = await this.#restore(kept.committed, signal);
+      const reason = `it serves until the next start, as what was committed cannot be run: ${problem}; ${end.reason}`;
+      if (problem !== undefined)
+        this.#scribe.writeUntold({ ...end, reason: reason.slice(0, MAX_REASON) }, {});
     }
     this.#scribe.tellUntold();
   }
 
-  async #restore(committed: Installed, signal: AbortSignal): Promise<void> {
+  /** @returns why what was committed before does not run again */
+  async #restore(committed: Installed, signal: AbortSignal): Promise<string | undefined> {
     const { trade, clock, log } = this.#deps;
     for (let tries = 1; ; tries += 1) {
       signal.throwIfAborted();
       try {
-        return await trade.restore(committed, signal);
+        await trade.restore(committed, signal);
+        return undefined;
       } catch (error) {
         signal.throwIfAborted();
         const isLast = tries === RESTORE_TRIES;
         const next = isLast ? 'it comes back with the next start' : 'it is tried again';
         log.error(`what was committed before cannot be run: ${describeError(error)}; ${next}`);
-        if (isLast) return;
+        if (isLast) return describeError(error);
         await clock.sleep(RESTORE_PAUSE_MS, signal);
       }
     }
@@ -217,7 +237,8 @@ class OrderLane implements Lane {
     if (key === this.#unreadable) return;
     this.#unreadable = key;
     log.warn(`an order is ignored: ${reason}`);
-    if (named !== undefined) this.#scribe.show(unreadableReport(named, reason.slice(0, 1_000), clock.now()));
+    if (named !== undefined)
+      this.#scribe.show(unreadableReport(named, reason.slice(0, MAX_REASON), clock.now()));
   }
 
   #onProgress(progress: Progress): void {
@@ -230,8 +251,6 @@ class OrderLane implements Lane {
 
   /** The process ends because it was told to, or the loop is started again: nobody has died. */
   #pause(): void {
-    const { journal, trade } = this.#deps;
-    const open = journal.open(trade.kind);
-    if (open?.onTrial === true) journal.write(trade.kind, { record: { ...open, onTrial: false } });
+    pauseTrial(this.#deps.journal, this.#deps.trade.kind);
   }
 }

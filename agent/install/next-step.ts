@@ -10,6 +10,8 @@ export interface InstallFacts {
   readonly done: Done;
   /** What runs: SHA-256, or null for the program that was installed by hand. */
   readonly running: string | null;
+  /** What the journal says is committed. */
+  readonly committed?: string | null | undefined;
   /** What the journal says is on trial for this order; absent: nothing. */
   readonly candidate?: string | null | undefined;
   /** What the order leads to, once that is known. */
@@ -25,11 +27,18 @@ export interface InstallFacts {
  * that was begun before the process ended is not remembered: all that counts is what lies on the disk, and what runs.
  */
 export function nextStep(facts: InstallFacts): InstallStep | 'lost' {
-  const { candidate, target, running } = facts;
+  const { candidate, running } = facts;
   if (candidate !== undefined) return candidate === running ? trialStep(facts) : 'lost';
-  // What is wanted runs already, whatever brought it.
-  if (target !== undefined && target === running) return 'committed';
-  return preparingStep(facts);
+  return isThereAlready(facts) ? 'committed' : preparingStep(facts);
+}
+
+/**
+ * What is wanted runs already, whatever brought it. A family that only still serves because what was committed could
+ * not be brought back has not passed its trial.
+ */
+function isThereAlready({ kind, deed, target, running, committed }: InstallFacts): boolean {
+  if (target === undefined || target !== running) return false;
+  return kind === 'program' || deed === 'revert' || committed === running;
 }
 
 function trialStep({ soakLeftMs, isProven }: InstallFacts): InstallStep {

@@ -5,7 +5,7 @@ import type { Installed } from '../store/install-journal.ts';
 import { type Attempt, type Progress, Refused } from './attempt.ts';
 import { refsOf } from './family-files.ts';
 import type { Done } from './next-step.ts';
-import { checkSpace, fetchBlobs, openOrderedRelease, type ReleaseDeps } from './release.ts';
+import { checkSpace, fetchSound, openOrderedRelease, type ReleaseDeps } from './release.ts';
 
 export interface ProgramAttemptDeps extends ReleaseDeps {
   readonly programs: ProgramHost;
@@ -43,8 +43,9 @@ export function createProgramAttempt(
       const refs = refsOf(release);
       for (const { sha256 } of refs) blobs.add(sha256);
       const packedBytes = refs.reduce((sum, { bytes }) => sum + bytes, 0);
-      await checkSpace(refs, packedBytes * UNPACKED_FACTOR, deps);
-      await fetchBlobs(refs, order, deps, signal, deps.onProgress);
+      await checkSpace(refs, packedBytes * UNPACKED_FACTOR, deps, signal);
+      // What is unpacked is run: its name alone is no proof of what it is.
+      await fetchSound(refs, order, deps, signal, deps.onProgress);
       done = 'fetched';
     },
     stage: async (signal) => {

@@ -6,11 +6,11 @@ import type { Holdings, Installed, OrderRecord, Retry } from '../store/install-j
 import { Refused } from './attempt.ts';
 
 /** What a report has room for. */
-const MAX_REASON = 1_000;
+export const MAX_REASON = 1_000;
 /** After a disk was full so much more has to be free before it is tried again. */
 const GROWTH_BYTES = 32 * 2 ** 20;
-/** Steps in which a family can take the process with it. */
-const TRIAL_STEPS: readonly InstallStep[] = ['profiling', 'comparing', 'activating', 'soaking'];
+/** Steps in which a family can take the process with it; cutting models alone may take all memory. */
+const TRIAL_STEPS: readonly InstallStep[] = ['staging', 'profiling', 'comparing', 'activating', 'soaking'];
 
 /** An order that is begun. @param ts milliseconds since the epoch */
 export function newRecord(order: Order, ts: number): OrderRecord {

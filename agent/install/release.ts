@@ -1,6 +1,7 @@
+import { rm } from 'node:fs/promises';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError, describeError } from '../../shared/errors.ts';
-import { readWhole } from '../../shared/files.ts';
+import { readWhole, sha256OfFile } from '../../shared/files.ts';
 import { MAX_RELEASE_BYTES, type Order, type ReleaseKind } from '../../shared/protocol/release.ts';
 import type { Keyring } from '../../shared/release/keyring.ts';
 import type { ReleaseManifest } from '../../shared/release/manifest.ts';
@@ -9,6 +10,11 @@ import type { BlobRef, BlobStore } from '../blobs/blob-store.ts';
 import type { InstallJournal } from '../store/install-journal.ts';
 import type { Fetcher } from '../transfer/fetcher.ts';
 import { type Progress, Refused } from './attempt.ts';
+
+export interface RoomOptions {
+  readonly isShort: boolean;
+  readonly signal: AbortSignal;
+}
 
 /** What it takes to fetch what an order names, and to judge it. */
 export interface ReleaseDeps {
@@ -22,8 +28,8 @@ export interface ReleaseDeps {
   readonly clock: Clock;
   /** The later of the clock and the last time that is known, milliseconds since the epoch. */
   readonly now: () => number;
-  /** Removes what no kept release needs, to make room. */
-  readonly makeRoom: (keep: Iterable<string>) => Promise<void>;
+  /** Removes what no kept release needs; where room is short, as soon as nothing is fetched, else only if so now. */
+  readonly makeRoom: (keep: Iterable<string>, options: RoomOptions) => Promise<void>;
 }
 
 /** A keyring that comes with the order may arrive a moment after it. */
@@ -46,7 +52,7 @@ export async function openOrderedRelease(
   const { keyring, journal, clock, blobs } = deps;
   // Before anything is fetched: nobody's word is needed to see that it would be in vain.
   await knownKey(order, deps, signal);
-  await fetchBlobs([release.manifest], order, deps, signal);
+  await fetchSound([release.manifest], order, deps, signal);
   const bytes = await readWhole(blobs.pathOf(release.manifest.sha256), MAX_RELEASE_BYTES);
   const floor = journal.floor(kind, release.name);
   const now = Math.max(clock.now(), deps.now());
@@ -101,17 +107,59 @@ export async function fetchBlobs(
 }
 
 /**
- * Checks that the disk has room for blobs and for what is made of them; removes what nothing needs if it has not.
- * @throws Refused when it still has not
+ * The same for blobs that nothing checks afterwards: what lies there already is hashed, and fetched anew where it has
+ * gone bad.
+ * @throws what the fetcher throws
+ */
+export async function fetchSound(
+  refs: readonly BlobRef[],
+  order: Order,
+  deps: ReleaseDeps,
+  signal: AbortSignal,
+  onProgress?: (progress: Progress) => void,
+): Promise<void> {
+  await fetchBlobs(refs, order, deps, signal, onProgress);
+  if ((await dropRotten(refs, deps.blobs)) > 0) await fetchBlobs(refs, order, deps, signal, onProgress);
+}
+
+/**
+ * Removes blobs whose content is not what their name says any more: a disk forgets.
+ * @returns how many there were
+ */
+export async function dropRotten(refs: readonly BlobRef[], store: BlobStore): Promise<number> {
+  let dropped = 0;
+  for (const ref of refs) {
+    const path = store.pathOf(ref.sha256);
+    if (!(await store.has(ref)) || (await contentOf(path)) === ref.sha256) continue;
+    await rm(path, { force: true });
+    dropped += 1;
+  }
+  return dropped;
+}
+
+/** SHA-256 of a file; undefined where the disk does not give it any more. */
+export async function contentOf(path: string): Promise<string | undefined> {
+  return await sha256OfFile(path).catch(() => undefined);
+}
+
+/**
+ * Checks that the disk has room for blobs and for what is made of them, after what nothing needs any more has been
+ * removed: orders that failed leave theirs, to be gone on with.
+ * @throws Refused when it has not
  */
 export async function checkSpace(
   refs: readonly BlobRef[],
   besidesBytes: number,
   { blobs, makeRoom }: ReleaseDeps,
+  signal: AbortSignal,
 ): Promise<void> {
   const needBytes = (await blobs.missingBytes(refs)) + besidesBytes;
   if (needBytes === 0) return;
-  if ((await blobs.freeBytes()) < needBytes + MARGIN_BYTES) await makeRoom(refs.map(({ sha256 }) => sha256));
+  const isShort = (await blobs.freeBytes()) < needBytes + MARGIN_BYTES;
+  await makeRoom(
+    refs.map(({ sha256 }) => sha256),
+    { isShort, signal },
+  );
   const freeBytes = await blobs.freeBytes();
   if (freeBytes >= needBytes + MARGIN_BYTES) return;
   const retry = { when: 'space', freeBytes, needBytes: needBytes + MARGIN_BYTES } as const;

@@ -10,6 +10,9 @@ export interface Bound {
   readonly signal: AbortSignal;
 }
 
+/** A timer of Node holds no more than 24.8 days, and is over at once when it is asked for more. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * Does some work within a time. Who does not listen to its signal is not waited for; what it makes too late is
  * disposed of.
@@ -26,7 +29,7 @@ export async function within<T>(
   const onStop = (): void => left.reject(stop.reason);
   stop.addEventListener('abort', onStop, { once: true });
   const done = new AbortController();
-  clock.sleep(ms, AbortSignal.any([signal, done.signal])).then(
+  clock.sleep(Math.min(ms, MAX_TIMER_MS), AbortSignal.any([signal, done.signal])).then(
     () => over.abort(new AppError('timeout', `${what}: not done within ${ms} ms`)),
     () => undefined,
   );
@@ -34,7 +37,8 @@ export async function within<T>(
   try {
     return await Promise.race([result, left.promise]);
   } catch (error) {
-    void result.then(disposeOf, () => undefined);
+    // Nobody waits for it, and nobody could do anything about it.
+    void result.then(disposeOf).catch(() => undefined);
     throw error;
   } finally {
     done.abort();

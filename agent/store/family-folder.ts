@@ -37,6 +37,23 @@ export async function makeFamilyFolder({
   await removeAttempts(dirname(target));
   // A name of its own: what still writes for a process that was killed does not write into this.
   const staging = `${target}.${randomUUID()}${STAGING}`;
+  try {
+    const family = await putTogether(staging, { sha256, manifestBytes, fill });
+    await remove(target);
+    await rename(staging, target);
+    await syncPath(dirname(target));
+    return { ...family, folder: target };
+  } catch (error) {
+    // On a disk that is full it is what has filled it.
+    await remove(staging).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function putTogether(
+  staging: string,
+  { sha256, manifestBytes, fill }: Omit<NewFolder, 'stateDir'>,
+): Promise<Family> {
   await mkdir(join(staging, 'blobs'), { recursive: true });
   await writeAtomic(join(staging, MANIFEST_FILE), manifestBytes);
   await fill(staging);
@@ -46,10 +63,7 @@ export async function makeFamilyFolder({
   }
   await syncPath(join(staging, 'blobs'));
   await syncPath(staging);
-  await remove(target);
-  await rename(staging, target);
-  await syncPath(dirname(target));
-  return { ...family, folder: target };
+  return family;
 }
 
 async function removeAttempts(folder: string): Promise<void> {

@@ -31,6 +31,8 @@ export interface FamilyStoreDeps {
   readonly qualify: (family: Family) => Promise<boolean>;
   /** Throws when a family that may have served before must not: all of it is quarantined. */
   readonly admit: (family: Family) => void;
+  /** Ends the start; what fails because of that is not the family's fault. */
+  readonly signal?: AbortSignal | undefined;
   /** What a qualification is worth for: another library version asks for a new one. */
   readonly qualifier: string;
 }
@@ -71,7 +73,7 @@ interface Offer {
  *  4. whatever else of this is there and works.
  * Each runs from the agent's own store: who changes the folder changes nothing that works. To be called once per
  * start: it counts deaths of candidates.
- * @throws AppError when none can serve: why the first one could not
+ * @throws AppError when none can serve: why the first one could not; the signal's reason when it aborts
  */
 export async function activateFamily(source: string, deps: FamilyStoreDeps): Promise<Activation> {
   const journal = openInstallJournal(deps.database);
@@ -86,6 +88,7 @@ export async function activateFamily(source: string, deps: FamilyStoreDeps): Pro
       await onTaken?.(family);
       return { family, refused };
     } catch (error) {
+      deps.signal?.throwIfAborted();
       const failure = asAppError(error, source);
       onFailed?.(describeError(failure));
       refused ??= failure;

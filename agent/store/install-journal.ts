@@ -130,6 +130,12 @@ export function openInstallJournal(database: Sqlite): InstallJournal {
   };
 }
 
+/** This process ends in good order, whatever is on trial: nobody has died of it. */
+export function pauseTrial(journal: InstallJournal, kind: ReleaseKind): void {
+  const record = journal.open(kind);
+  if (record?.onTrial === true) journal.write(kind, { record: { ...record, onTrial: false } });
+}
+
 /** What another version wrote and this one cannot read counts as absent. */
 function parsed<T>(body: string | undefined, parse: (value: unknown, what: string) => T): T | undefined {
   if (body === undefined) return undefined;

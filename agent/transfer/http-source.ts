@@ -41,6 +41,8 @@ export interface HttpSourceDeps {
 
 const STALL_MS = 10_000;
 const RETRY: BackoffPolicy = { firstMs: 500, capMs: 10_000 };
+/** A server that gives a byte now and then is no better than one that says nothing: a chunk takes no longer. */
+const CHUNK_MS = 60_000;
 /** Requests one after the other that bring nothing. */
 const MAX_ATTEMPTS = 8;
 /** A server that does not know Range sends all of it again and again: this often, and a little. */
@@ -63,7 +65,7 @@ export function createHttpSource(deps: HttpSourceDeps): HttpSource {
     const before = fill.stored;
     try {
       const answer = await request(ref, { from, to }, fill.signal);
-      const end = answer.kind === 'body' ? await take(answer, ref, part, fill) : answer.kind;
+      const end = answer.kind === 'body' ? await take(answer, ref, part, fill, clock) : answer.kind;
       return { stored: fill.stored - before, ...(end === undefined ? {} : { end }) };
     } catch (error) {
       fill.signal.throwIfAborted();
@@ -106,10 +108,12 @@ async function take(
   ref: BlobRef,
   part: PartialBlob,
   fill: Fill,
+  clock: Pick<Clock, 'monoMs'>,
 ): Promise<HttpOutcome | undefined> {
   const chunk = new Uint8Array(CHUNK_BYTES);
   let n = answer.from / CHUNK_BYTES;
   let filled = 0;
+  let begunMs = clock.monoMs();
   for await (const piece of answer.pieces) {
     fill.bytesLeft -= piece.byteLength;
     for (let at = 0; at < piece.byteLength; ) {
@@ -124,8 +128,9 @@ async function take(
       if (part.isComplete) return 'complete';
       n += 1;
       filled = 0;
+      begunMs = clock.monoMs();
     }
-    if (fill.bytesLeft <= 0) return undefined;
+    if (fill.bytesLeft <= 0 || clock.monoMs() - begunMs > CHUNK_MS) return undefined;
   }
   return undefined;
 }

@@ -115,6 +115,16 @@ test('a backbone that has gone bad on the device is fetched anew', async () => {
   await install(world, await recipesOf(join(world.path, 'second'), 3, 2));
 });
 
+test('a model that was cut before and has gone bad is cut anew', async () => {
+  await using world = await installWorld();
+  const family = await recipesOf(join(world.path, 'first'), 2, 1);
+  const model = family.manifest.levels[0]?.model;
+  if (model === undefined) throw new Error('a family without levels');
+  await mkdir(join(world.stateDir, 'blobs'));
+  await writeFile(join(world.stateDir, 'blobs', model.sha256), Buffer.alloc(model.bytes));
+  await install(world, family);
+});
+
 test('a family that asks for another backbone than its release brings is rejected', async () => {
   await using world = await installWorld();
   await mkdir(join(world.path, 'odd'));

@@ -30,8 +30,10 @@ const RECORD: OrderRecord = newRecord(ORDER, 1);
 
 const FACTS: InstallFacts = {
   ...{ kind: 'family', deed: 'install', done: 'nothing', running: hash('a') },
-  ...{ soakLeftMs: 10, isProven: true },
+  ...{ committed: hash('a'), soakLeftMs: 10, isProven: true },
 };
+
+const SERVES: Partial<InstallFacts> = { done: 'staged', target: hash('a') };
 
 const STEPS: [what: string, change: Partial<InstallFacts>, step: ReturnType<typeof nextStep>][] = [
   ['begins with fetching', {}, 'fetching'],
@@ -45,7 +47,9 @@ const STEPS: [what: string, change: Partial<InstallFacts>, step: ReturnType<type
   ['soaks', { running: hash('b'), candidate: hash('b') }, 'soaking'],
   ['soaks until it is proven', { running: null, candidate: null, soakLeftMs: 0, isProven: false }, 'soaking'],
   ['is committed after that', { running: hash('b'), candidate: hash('b'), soakLeftMs: 0 }, 'committed'],
-  ['is committed when it runs already', { done: 'staged', target: hash('a') }, 'committed'],
+  ['is committed when it runs already', SERVES, 'committed'],
+  ['is tried when it serves and is not committed', { ...SERVES, committed: hash('c') }, 'profiling'],
+  ['to go back is done when it serves', { ...SERVES, committed: hash('c'), deed: 'revert' }, 'committed'],
   ['is lost when something else runs', { candidate: hash('b'), done: 'compared' }, 'lost'],
 ];
 

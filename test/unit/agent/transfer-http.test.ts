@@ -207,6 +207,17 @@ test('a server that never gets further is bounded in bytes', async () => {
   expect(bytes).toBeLessThan(8 * 2 * CHUNK_BYTES);
 });
 
+test('a server that gives a byte now and then is given up', async () => {
+  const { url, asked } = await serve((_request, response) => {
+    response.writeHead(200, { 'Content-Length': BLOB.ref.bytes });
+    const dripping = setInterval(() => response.write('.'), 10);
+    response.on('close', () => clearInterval(dripping));
+  });
+  const clock: Clock = { ...quickClock, monoMs: () => 1_000 * systemClock.monoMs() };
+  expect((await filling(url, { clock, stallMs: 20_000 })).outcome).toBe('unreachable');
+  expect(asked).toHaveLength(8);
+});
+
 test('what HTTP does not bring comes over the link', async () => {
   const { url } = await serve(status(404));
   await using folder = await temporaryFolder();
