@@ -88,6 +88,7 @@ export function assemble(foundation: Foundation): Parts {
     ...foundation,
     limits: foundation.transfer,
     publish,
+    hasBlob: releases.hasBlob,
     readChunk: releases.readChunk,
     expectsMore: (sha256) => rollouts.expectsMore(sha256),
   });

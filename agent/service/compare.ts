@@ -53,10 +53,11 @@ export async function compareAnswers(
 ): Promise<Agreement | undefined> {
   const { clock, candidate } = deps;
   const waiting: Kept[] = [];
+  // Before anybody listens: where it cannot be loaded, nothing is left behind.
+  await using level = await loadBest(candidate);
   const stopListening = deps.listen((answered) => {
     if (waiting.length < MAX_WAITING) waiting.push(keep(answered, deps));
   });
-  await using level = await loadBest(candidate);
   let [compared, equal] = [0, 0];
   try {
     const untilMs = clock.monoMs() + withinMs;

@@ -57,6 +57,8 @@ export const ReleaseSummarySchema = Type.Object({
   bytes: Type.Integer(),
   /** Blobs that are gone. */
   damaged: Type.Array(Sha256Schema),
+  /** Why no device takes it any more: its publisher's key does not count now. */
+  untrusted: Type.Optional(Type.String()),
 });
 export type ReleaseSummary = Static<typeof ReleaseSummarySchema>;
 
@@ -71,6 +73,8 @@ export const ReleaseDetailSchema = Type.Object({
   manifest: ReleaseManifestSchema,
   publishedTs: Type.Number(),
   damaged: Type.Array(Sha256Schema),
+  /** Why no device takes it any more: its publisher's key does not count now. */
+  untrusted: Type.Optional(Type.String()),
 });
 export type ReleaseDetail = Static<typeof ReleaseDetailSchema>;
 

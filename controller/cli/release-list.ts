@@ -38,10 +38,11 @@ export function expiryText({ expiresTs }: Pick<ReleaseSummary, 'expiresTs'>, now
 
 /** Whether a release can be rolled out. */
 export function releaseState(
-  { damaged, expiresTs }: Pick<ReleaseSummary, 'damaged' | 'expiresTs'>,
+  { damaged, expiresTs, untrusted }: Pick<ReleaseSummary, 'damaged' | 'expiresTs' | 'untrusted'>,
   now: number,
-): 'ok' | 'damaged' | 'expired' {
+): 'ok' | 'damaged' | 'untrusted' | 'expired' {
   if (damaged.length > 0) return 'damaged';
+  if (untrusted !== undefined) return 'untrusted';
   return expiresTs <= now ? 'expired' : 'ok';
 }
 

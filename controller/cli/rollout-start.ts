@@ -106,6 +106,9 @@ function collect(value: string, before: readonly string[] = []): string[] {
 async function startRollout(cli: Cli, release: string, options: StartOptions): Promise<void> {
   const request = requestOf(release, options);
   const timeout = options.waitTimeout;
+  if (timeout !== undefined && options.wait !== true) {
+    throw new AppError('usage', '--wait-timeout says nothing without --wait');
+  }
   const timeoutMs = timeout === undefined ? undefined : parseDurationMs(timeout, '--wait-timeout');
   const api = await connectRollouts(cli);
   const started = await api.start(request);

@@ -85,11 +85,15 @@ async function look(
   try {
     return await api.show(id);
   } catch (error) {
-    const isAway = error instanceof AppError && (error.code === 'unreachable' || error.code === 'timeout');
-    if (!isAway) throw error;
+    if (!isAway(error)) throw error;
     progress.show(describeError(error), error.code);
     return undefined;
   }
+}
+
+/** The controller is started anew, or the network is gone: that passes, and the rollout goes on meanwhile. */
+export function isAway(error: unknown): error is AppError {
+  return error instanceof AppError && (error.code === 'unreachable' || error.code === 'timeout');
 }
 
 function isSettled({ done, state, devices }: RolloutDetail): boolean {

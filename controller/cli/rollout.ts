@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { addOutput, type OutputOptions } from '../../shared/cli/output.ts';
 import { parseChoice } from '../../shared/cli/values.ts';
+import { describeError } from '../../shared/errors.ts';
 import type { RolloutDetail } from '../api/rollout-schemas.ts';
 import type { Cli } from './context.ts';
 import { addExamples } from './options.ts';
 import { connectRollouts, type RolloutDeed } from './rollout-api.ts';
 import { addRolloutStart } from './rollout-start.ts';
 import { detailKey, formatProgress, printRollout, rolloutColumns } from './rollout-view.ts';
+import { isAway } from './rollout-wait.ts';
 import { parseId } from './values.ts';
 
 const WATCH_MS = 1_000;
@@ -56,27 +58,46 @@ function addStatus(rollout: Command, cli: Cli): void {
   addExamples(addOutput(status), 'rollout status fashion-mnist-4', 'rollout status fashion-mnist-4 --watch');
 }
 
+type WatchingCli = Pick<Cli, 'clock' | 'stopped' | 'note' | 'print' | 'write'>;
+
 interface Watching {
   readonly first: RolloutDetail;
   readonly output: OutputOptions['output'];
   readonly show: () => Promise<RolloutDetail>;
 }
 
-/** Until it is over, or the user wants no more. */
-async function watchRollout(cli: Cli, { first, output, show }: Watching): Promise<void> {
+/** Until it is over, or the user wants no more; a controller that is away for a while is waited for. */
+export async function watchRollout(cli: WatchingCli, { first, output, show }: Watching): Promise<void> {
   const end = new AbortController();
   void cli.stopped().then(() => end.abort());
+  const lookAgain = lookerOf(cli, show);
   let last = first;
   while (!last.done && !end.signal.aborted) {
     await cli.clock.sleep(WATCH_MS, end.signal).catch(() => undefined);
     if (end.signal.aborted) return;
-    const next = await show();
-    const isNews = detailKey(next) !== detailKey(last);
+    const next = await lookAgain();
+    if (next === undefined || detailKey(next) === detailKey(last)) continue;
     last = next;
-    if (!isNews) continue;
     if (process.stdout.isTTY === true && output === 'table') cli.write(CLEAR_SCREEN);
     printRollout(cli, next, output);
   }
+}
+
+/** Tells once that the controller is away, and gives nothing until it is back. */
+function lookerOf(cli: WatchingCli, show: Watching['show']): () => Promise<RolloutDetail | undefined> {
+  let wasAway = false;
+  return async () => {
+    try {
+      const rollout = await show();
+      wasAway = false;
+      return rollout;
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      if (!wasAway) cli.note(describeError(error));
+      wasAway = true;
+      return undefined;
+    }
+  };
 }
 
 interface Deed {

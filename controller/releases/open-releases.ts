@@ -3,7 +3,7 @@ import { AppError } from '../../shared/errors.ts';
 import { sha256 } from '../../shared/files.ts';
 import type { ReleaseKind, ReleaseRef, Signature } from '../../shared/protocol/release.ts';
 import type { Keyring } from '../../shared/release/keyring.ts';
-import { openRelease, verifyRelease } from '../../shared/release/verify.ts';
+import { keyProblem, openRelease, verifyRelease } from '../../shared/release/verify.ts';
 import type { GivenVersion, ReleaseStore } from '../store/release-store.ts';
 import { type BlobFolder, type BlobFolderDeps, openBlobFolder } from './blob-folder.ts';
 import { checkBlobs } from './check-blobs.ts';
@@ -28,10 +28,17 @@ export async function openReleases(deps: ReleasesDeps): Promise<Releases> {
   await shelf.restore();
   await blobs.collect(shelf.named());
   const inTurn = oneAfterTheOther();
+  const trusted = (release: StoredRelease): StoredRelease => {
+    const untrusted = keyProblem(release.ref.signature.keyId, deps.keyring());
+    return untrusted === undefined ? release : { ...release, untrusted };
+  };
   return {
-    list: shelf.list,
-    find: shelf.find,
-    require: shelf.require,
+    list: () => shelf.list().map(trusted),
+    find: (...which) => {
+      const found = shelf.find(...which);
+      return found && trusted(found);
+    },
+    require: (...which) => trusted(shelf.require(...which)),
     publish: (bytes, signature) => inTurn(() => publish(bytes, signature, { ...deps, blobs, shelf })),
     remove: (kind, name, version) =>
       inTurn(() => remove(shelf.require(kind, name, version), { ...deps, blobs, shelf })),

@@ -10,6 +10,8 @@ export interface StoredRelease {
   readonly publishedTs: number;
   /** Blobs that it names and that are gone; publishing it again, with them, mends it. */
   readonly damaged?: readonly string[];
+  /** Why no device takes it any more: its publisher's key does not count now. */
+  readonly untrusted?: string;
 }
 
 /** The signed releases, and the blobs that they are made of. */

@@ -5,6 +5,7 @@ import { advance, type RolloutDocument } from './advance.ts';
 import type { DeviceFacts, Facts } from './facts.ts';
 import { createMaintenanceClock, type MaintenanceClock } from './maintenance.ts';
 import { type MeasureDeps, measureGates } from './measure.ts';
+import { allowance } from './orders.ts';
 import type { ReleaseSource } from './start.ts';
 import type { Orders } from './world.ts';
 
@@ -15,6 +16,8 @@ const LONGEST_STEP_MS = 30_000;
 const MEASURE_EVERY_MS = 5_000;
 /** A measurement may take this part of the time at most. */
 const MEASURE_SHARE = 0.1;
+/** Part of a step's time for which a device may be kept waiting for others. */
+const LONGEST_HOLD = 0.25;
 
 export interface ActiveDeps {
   readonly clock: Clock;
@@ -37,7 +40,7 @@ export interface Active {
   /** Advances it, stores that, then gives its orders. Returns whether the same again would lead further. */
   advance(facts: Facts): boolean;
   /** Measures its gates in the background when it is time for that. */
-  measureIfDue(work: { readonly of: (device: string) => DeviceFacts; readonly onMeasured: () => void }): void;
+  measureIfDue(work: { readonly facts: () => Pick<Facts, 'of'>; readonly onMeasured: () => void }): void;
   measured(): Measurement | undefined;
   /** Whether devices that have not asked for it yet soon ask for a blob. */
   expects(sha256: string): boolean;
@@ -96,6 +99,8 @@ class ActiveRollout implements Active {
       this.#storedMs = rollout.watchedMs;
     }
     this.#document = { rollout, devices };
+    // A stage that is over waits for nothing but this.
+    if (rollout.settledMs !== before.rollout.settledMs) this.#nextMeasureMs = 0;
     this.#hasMoreToAsk = hasMoreToAsk(this.#document, facts);
     this.#tell(before.rollout, rollout);
     // After it is stored: an order that is lost here is given by the next advance, which misses it.
@@ -103,13 +108,13 @@ class ActiveRollout implements Active {
     return isMoving;
   }
 
-  measureIfDue({ of, onMeasured }: Parameters<Active['measureIfDue']>[0]): void {
+  measureIfDue({ facts, onMeasured }: Parameters<Active['measureIfDue']>[0]): void {
     const { clock } = this.#deps;
     const { rollout } = this.#document;
     const isWanted = (rollout.state === 'running' || rollout.state === 'paused') && !rollout.isJudged;
     if (!isWanted || rollout.plan.gates.length === 0 || this.#measuring !== undefined) return;
     if (clock.monoMs() < this.#nextMeasureMs) return;
-    this.#measuring = this.#measure(of).then((isMeasured) => {
+    this.#measuring = this.#measure(facts().of).then((isMeasured) => {
       this.#measuring = undefined;
       if (isMeasured) onMeasured();
     });
@@ -163,11 +168,20 @@ function blobsOf({ kind, release }: StoredRollout['plan'], releases: ReleaseSour
   return new Set([release.manifest.sha256, ...blobs]);
 }
 
-/** Devices that are there, and are about to be told to install, or were told and have not answered. */
-function hasMoreToAsk({ rollout, devices }: RolloutDocument, facts: Facts): boolean {
+/**
+ * Whether devices that are there will soon ask for what the rollout brings: they are about to be told to install, or
+ * were told and have not answered. Who has asked waits for them, but not for so long that its own time runs out.
+ */
+export function hasMoreToAsk({ rollout, devices }: RolloutDocument, facts: Facts): boolean {
   if (rollout.state !== 'running') return false;
-  return [...devices.values()].some(({ device, state, stage, attempts, isHeard }) => {
-    if (state !== 'QUEUED' || stage > rollout.stage || !facts.of(device).isOnline) return false;
-    return attempts > 0 ? isHeard !== true : facts.mayOrder;
-  });
+  const { plan, given, watchedMs } = rollout;
+  const mayTell = facts.mayOrder && allowance(plan.rate, given, watchedMs) > 0;
+  let isMore = false;
+  for (const { device, state, stage, attempts, isHeard, step, progressMs = watchedMs } of devices.values()) {
+    const isFetching = state === 'IN_PROGRESS' && step === 'fetching' && facts.of(device).isOnline;
+    if (isFetching && watchedMs - progressMs > plan.stepTimeoutMs * LONGEST_HOLD) return false;
+    if (isMore || state !== 'QUEUED' || stage > rollout.stage || !facts.of(device).isOnline) continue;
+    isMore = attempts > 0 ? isHeard !== true : mayTell;
+  }
+  return isMore;
 }

@@ -3,7 +3,7 @@ import { isOver, type RolloutDevice, type StoredRollout } from '../store/rollout
 import { isFinal, isReverting, stepDevice } from './device-step.ts';
 import { end } from './end.ts';
 import type { Facts } from './facts.ts';
-import { allowance, ordersToGive, withGiven } from './orders.ts';
+import { allowance, MAX_AT_ONCE, ordersToGive, withGiven } from './orders.ts';
 import { verdictOfStage, whyAbort } from './stage.ts';
 
 /** A rollout with its devices, in the order of their places. */
@@ -32,9 +32,7 @@ export function advance(before: RolloutDocument, facts: Facts): Advance {
   const decided = decide(stepped, facts);
   // Who is of a stage that opens now is looked at first: it may have the release already.
   const ordered = giveOrders(decided, stepped.rollout.stage, facts);
-  const isNew = (id: string): boolean =>
-    ordered.devices.get(id)?.attempts !== before.devices.get(id)?.attempts;
-  const orders = ordersToGive(ordered.rollout, ordered.devices.values(), { facts, isNew });
+  const orders = ordersToGive(ordered.rollout, ordered.devices.values(), facts);
   const after = orders.size === 0 ? finish(ordered, facts) : ordered;
   const changed = [...after.devices.values()].filter(
     (device) => device !== before.devices.get(device.device),
@@ -126,7 +124,7 @@ function giveOrders(document: RolloutDocument, stage: number, facts: Facts): Rol
   const isNext = (device: RolloutDevice): boolean =>
     device.state === 'QUEUED' && device.attempts === 0 && device.stage <= stage && isFree(facts, device);
   const waiting = [...devices.values()].filter(isNext);
-  const chosen = waiting.slice(0, allowance(plan.rate, given, watchedMs));
+  const chosen = waiting.slice(0, Math.min(MAX_AT_ONCE, allowance(plan.rate, given, watchedMs)));
   if (chosen.length === 0) return document;
   const next = new Map(devices);
   for (const device of chosen) next.set(device.device, orderedDevice(device, rollout, facts));

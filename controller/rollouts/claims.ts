@@ -12,10 +12,14 @@ export function isClaimed(device: RolloutDevice): boolean {
   return !isFinal(device) || (device.state === 'SUCCEEDED' && device.attempts > 0);
 }
 
-/** @param documents rollouts that are not over */
-export function claimsOf(documents: Iterable<RolloutDocument>, kind: ReleaseKind): Claims {
+/**
+ * @param documents rollouts that are not over
+ * @param own a rollout that asks for itself: where there is no other, nobody has a device besides
+ */
+export function claimsOf(documents: Iterable<RolloutDocument>, kind: ReleaseKind, own?: string): Claims {
   const claims = new Map<string, string>();
   const ofKind = [...documents].filter(({ rollout }) => rollout.plan.kind === kind);
+  if (ofKind.every(({ rollout }) => rollout.plan.id === own)) return claims;
   for (const { rollout, devices } of ofKind.sort(
     (a, b) => a.rollout.plan.createdTs - b.rollout.plan.createdTs,
   )) {

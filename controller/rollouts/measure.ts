@@ -35,12 +35,13 @@ export async function measureGates(
   const open = [...devices.values()].filter(
     ({ stage, state }) => stage === rollout.stage && state === 'QUEUED',
   );
+  const { size } = new Set([...told, ...open].map(({ device }) => device));
   const cohort: Cohort = {
     rollout,
     devices: serving,
     ids: serving.map(({ device }) => device),
-    size: new Set([...told, ...open].map(({ device }) => device)).size,
-    share: soakedShare(rollout, serving),
+    size,
+    share: soakedShare(rollout, serving, size),
   };
   return Promise.all(rollout.plan.gates.map((gate) => measureGate(gate, cohort, { told, deps })));
 }
@@ -49,13 +50,16 @@ function hasShownSomething({ activatedMs, agreement, profile, crashes }: Rollout
   return [activatedMs, agreement, profile, crashes].some((each) => each !== undefined);
 }
 
-/** Mean over devices; those that have ended have soaked. */
-function soakedShare({ plan, watchedMs }: StoredRollout, serving: readonly RolloutDevice[]): number {
-  if (serving.length === 0) return 0;
+/** Mean over all devices of the stage; those that have ended have soaked, those that are to come have not begun. */
+function soakedShare(
+  { plan, watchedMs }: StoredRollout,
+  serving: readonly RolloutDevice[],
+  size: number,
+): number {
   const shares = serving.map(({ state, activatedMs = watchedMs }) =>
     state !== 'IN_PROGRESS' || plan.soakMs === 0 ? 1 : Math.min(1, (watchedMs - activatedMs) / plan.soakMs),
   );
-  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  return Math.min(1, shares.reduce((sum, share) => sum + share, 0) / Math.max(1, size));
 }
 
 interface Work {

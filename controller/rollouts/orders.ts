@@ -1,9 +1,13 @@
 import type { Order } from '../../shared/protocol/release.ts';
 import type { Rate, RolloutDevice, StoredRollout } from '../store/rollout-store.ts';
+import { isFinal } from './device-step.ts';
 import type { Facts } from './facts.ts';
 
 /** Orders of late are remembered in so many parts of the rate's time. */
 const RATE_PARTS = 50;
+
+/** Storing an order takes some 20 us; telemetry has its turn between so many. */
+export const MAX_AT_ONCE = 500;
 
 type Given = StoredRollout['given'];
 
@@ -38,20 +42,23 @@ function wantedOrder({ plan }: StoredRollout, device: RolloutDevice): Order | un
 
 /**
  * The orders that differ from those that are in place: to be given, or (undefined) to be taken back. An order of
- * another rollout is replaced only by one that is given now, and is never taken back.
+ * another rollout is replaced only while the device is under way here, and is never taken back: a newer rollout that
+ * had taken it over would have ended that. No more than a few hundred: the next look finds the others, and those that
+ * were lost because the controller died before it gave them.
  */
 export function ordersToGive(
   rollout: StoredRollout,
   devices: Iterable<RolloutDevice>,
-  context: { readonly facts: Facts; readonly isNew: (device: string) => boolean },
+  facts: Pick<Facts, 'of'>,
 ): Map<string, Order | undefined> {
   const orders = new Map<string, Order | undefined>();
   for (const device of devices) {
     if (device.attempts === 0) continue;
+    if (orders.size >= MAX_AT_ONCE) break;
     const wanted = wantedOrder(rollout, device);
-    const { order } = context.facts.of(device.device);
+    const { order } = facts.of(device.device);
     const isOurs = order?.rollout === rollout.plan.id;
-    if (wanted === undefined ? isOurs : isMissing(wanted, order, isOurs || context.isNew(device.device))) {
+    if (wanted === undefined ? isOurs : isMissing(wanted, order, isOurs || !isFinal(device))) {
       orders.set(device.device, wanted);
     }
   }

@@ -25,6 +25,8 @@ const EVERY_MS = 2_000;
 const LEAST_MS = 200;
 /** Steps of one rollout in a row, before others have their turn. */
 const MAX_STEPS = 20;
+/** After so long they have it in any case, and so has telemetry. */
+const TURN_MS = 20;
 const RESTART: BackoffPolicy = { firstMs: 500, capMs: 30_000 };
 
 export interface RolloutsDeps {
@@ -223,15 +225,22 @@ class RolloutRunner implements Rollouts {
   }
 
   #advanceOne(active: Active): void {
-    for (let step = 0; step < MAX_STEPS; step += 1) {
+    const { clock } = this.#deps;
+    const untilMs = clock.monoMs() + TURN_MS;
+    let isMoving = true;
+    for (let step = 0; isMoving && step < MAX_STEPS && clock.monoMs() <= untilMs; step += 1) {
       const elapsedMs = active.elapsedMs();
-      if (!active.advance(this.#facts(active.document, elapsedMs))) break;
+      isMoving = active.advance(this.#facts(active.document, elapsedMs));
     }
+    if (isMoving) this.#wakeable.wake();
     if (isOver(active.document.rollout)) {
       this.#active.delete(active.document.rollout.plan.id);
       this.#reports.keepOnly((id) => [...this.#documents()].some(({ devices }) => devices.has(id)));
       return;
     }
-    active.measureIfDue({ of: this.#facts(active.document).of, onMeasured: () => this.#wakeable.wake() });
+    active.measureIfDue({
+      facts: () => this.#facts(active.document),
+      onMeasured: () => this.#wakeable.wake(),
+    });
   }
 }

@@ -74,16 +74,17 @@ export function verdictOfStage(rollout: StoredRollout, devices: Devices, facts: 
   const told = all.filter(({ attempts }) => attempts > 0);
   if (!(told.length > 0 ? told : all).some(({ state }) => state === 'SUCCEEDED')) {
     // Who is offline may still come.
-    return open.length > 0 ? { kind: 'unsettled' } : withoutSuccess(all, rollout.stage);
+    return open.length > 0 ? { kind: 'unsettled' } : withoutSuccess(all, rollout);
   }
   return verdictOfGates(rollout, devices, facts);
 }
 
-function withoutSuccess(all: readonly RolloutDevice[], stage: number): StageVerdict {
+/** Where nobody failed either, all were taken out of it: after the last stage that harms nobody. */
+function withoutSuccess(all: readonly RolloutDevice[], { stage, plan }: StoredRollout): StageVerdict {
   const failed = all.filter(({ state }) => FAILED_STATES.failed.includes(state));
-  if (failed.length === 0) return { kind: 'done' };
-  const reason = `stage ${stage + 1}: none of ${all.length} devices succeeded${firstReason(failed)}`;
-  return { kind: 'failed', reason };
+  if (failed.length === 0 && (stage + 1 >= plan.stages || all.length === 0)) return { kind: 'done' };
+  const why = firstReason(failed.length > 0 ? failed : all);
+  return { kind: 'failed', reason: `stage ${stage + 1}: none of ${all.length} devices succeeded${why}` };
 }
 
 /** Until when telemetry is waited for, by the rollout's clock. */
@@ -108,7 +109,7 @@ function verdictOfGates(rollout: StoredRollout, devices: Devices, facts: Facts):
   if (settledMs === undefined) return { kind: 'settling' };
   const measured = rollout.measured?.stage === stage ? rollout.measured : undefined;
   const isOverdue = watchedMs >= gateDeadlineMs(rollout, cohort, facts);
-  const isFresh = measured !== undefined && measured.ms >= readyMs(cohort, settledMs, facts);
+  const isFresh = measured !== undefined && measured.ms >= readyMs(rollout, cohort, facts);
   const isEnough =
     isFresh &&
     plan.gates.every((gate, at) => {
@@ -122,8 +123,13 @@ function verdictOfGates(rollout: StoredRollout, devices: Devices, facts: Facts):
   return { kind: 'failed', reason: `stage ${stage + 1}: ${whyBroken(gate, measured?.values[index])}` };
 }
 
-/** When the first whole window of the device that was last has arrived. */
-function readyMs(cohort: readonly RolloutDevice[], settledMs: number, facts: Facts): number {
+/** When the first whole window of the device that was last has arrived; what devices say themselves is there already. */
+function readyMs(
+  { plan, settledMs = 0 }: StoredRollout,
+  cohort: readonly RolloutDevice[],
+  facts: Facts,
+): number {
+  if (plan.gates.every(({ metric }) => isToldByDevices(metric))) return settledMs;
   const lastMs = cohort.reduce((last, { activatedMs = 0 }) => Math.max(last, activatedMs), 0);
   return Math.max(settledMs, lastMs + longestWindowMs(cohort, facts) + ARRIVAL_MS);
 }

@@ -19,6 +19,10 @@ export interface ReleaseInfo {
   readonly kind: ReleaseKind;
   readonly ref: ReleaseRef;
   readonly manifest: ReleaseManifest;
+  /** Blobs of it that are gone: devices would ask for them in vain. */
+  readonly damaged?: readonly string[];
+  /** Why devices would refuse it: its publisher's key does not count any more. */
+  readonly untrusted?: string;
 }
 
 export interface ReleaseSource {
@@ -46,15 +50,12 @@ const MAX_NAME = 40;
 /**
  * Makes a rollout of what was asked for, with the devices that it is about now.
  * @throws AppError `usage` for what cannot be read, `not-found` for what is not there or selects nothing, `conflict`
- *   for a release that has expired or a name that is taken
+ *   for a release that has expired, is damaged or no longer trusted, or a name that is taken
  */
 export function newRollout(asked: RolloutStart, deps: StartDeps): RolloutDocument {
   const release = deps.releases.require(asked.kind, asked.release, asked.version);
+  checkUsable(release, deps.now);
   const { name, version } = release.ref;
-  if (release.manifest.expiresTs <= deps.now) {
-    const when = new Date(release.manifest.expiresTs).toISOString();
-    throw new AppError('conflict', `${name}@${version} has expired on ${when}; publish it anew`);
-  }
   const target = targetOf(asked.target);
   const ids = idsOfTarget(target, deps);
   if (ids.length === 0 && !asked.dynamic) throw new AppError('not-found', `${textOf(target)} no device`);
@@ -70,6 +71,18 @@ export function newRollout(asked: RolloutStart, deps: StartDeps): RolloutDocumen
     ...given({ familySha256: familyOf(release.manifest) }),
   };
   return documentOf(plan, { ids: ordered(ids, id, asked.order), ends });
+}
+
+function checkUsable({ ref, manifest, damaged = [], untrusted }: ReleaseInfo, now: number): void {
+  const what = `${ref.name}@${ref.version}`;
+  if (untrusted !== undefined) throw new AppError('conflict', `${what}: ${untrusted}; publish it anew`);
+  if (manifest.expiresTs <= now) {
+    const when = new Date(manifest.expiresTs).toISOString();
+    throw new AppError('conflict', `${what} has expired on ${when}; publish it anew`);
+  }
+  if (damaged.length === 0) return;
+  const gone = `${damaged.length} of its blobs are not on the controller any more`;
+  throw new AppError('conflict', `${what}: ${gone}, the first is ${damaged[0]}; publish it once more`);
 }
 
 function limitsOf(asked: RolloutStart, createdTs: number) {

@@ -35,13 +35,13 @@ interface Moment {
 /** What is known now of the world around a rollout. */
 export function factsOf({ rollout, devices }: RolloutDocument, moment: Moment, deps: WorldDeps): Facts {
   const { plan } = rollout;
-  const claims = claimsOf(moment.active, plan.kind);
+  const claims = claimsOf(moment.active, plan.kind, plan.id);
   const selected = plan.isDynamic ? new Set(selectedNow(plan, deps)) : undefined;
   return {
     now: moment.now,
     elapsedMs: moment.elapsedMs,
     mayOrder: moment.maintenance?.isOpen(moment.now) ?? true,
-    of: (device) => deviceFacts(device, { plan, claims, selected, deps }),
+    of: once((device) => deviceFacts(device, { plan, claims, selected, deps })),
     joining: [...(selected ?? [])].filter((id) => !devices.has(id) && !claims.has(id)).sort(),
     measured: moment.measured,
   };
@@ -64,14 +64,26 @@ interface Around {
 }
 
 function deviceFacts(device: string, { plan, claims, selected, deps }: Around): DeviceFacts {
-  const { install, ...rest } = deps.reports.of(device);
+  const { install, familySha256, gpuPoints, windowMs } = deps.reports.of(device);
   const claim = claims.get(device);
   return {
-    ...rest,
+    ...{ familySha256, gpuPoints, windowMs },
     isTarget: selected?.has(device) ?? deps.targets.devices.get(device) !== undefined,
     isOnline: deps.isOnline(device),
     busyWith: claim === plan.id ? undefined : claim,
     order: deps.orders.of(device, plan.kind),
     install: install[plan.kind],
+  };
+}
+
+/** Every device is asked about several times in one look at its rollout. */
+function once<T>(of: (device: string) => T): (device: string) => T {
+  const known = new Map<string, T>();
+  return (device) => {
+    const old = known.get(device);
+    if (old !== undefined) return old;
+    const made = of(device);
+    known.set(device, made);
+    return made;
   };
 }

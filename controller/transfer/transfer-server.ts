@@ -25,6 +25,11 @@ export interface TransferDeps {
   readonly log: Logger;
   /** Publishes at QoS 1; rejects when the broker does not take it, and ends within a bounded time. */
   readonly publish: (topic: string, payload: Uint8Array) => Promise<void>;
+  /**
+   * Whether there is such a blob: names that a device invents must not take the room of others. Without it, that
+   * comes out when a chunk is read.
+   */
+  readonly hasBlob?: (sha256: string) => boolean;
   /** Bytes of chunk `n`; undefined when there is no such blob, or it ends before. */
   readonly readChunk: (sha256: string, n: number) => Promise<Uint8Array | undefined>;
   /**
@@ -79,6 +84,8 @@ class ChunkServer implements TransferServer {
   readonly #underWay = new Set<Promise<void>>();
   #running: Promise<void> | undefined;
   #published = { chunks: 0, bytes: 0 };
+  /** Chunks that were asked for of blobs that are not there. */
+  #strange = 0;
   /** The broker takes nothing: nothing is sent before. */
   #pausedUntilMs = 0;
   #failures = 0;
@@ -101,13 +108,20 @@ class ChunkServer implements TransferServer {
   }
 
   want(device: string, want: Want): void {
+    const { hasBlob } = this.#deps;
+    if (hasBlob !== undefined && !hasBlob(want.sha256)) {
+      this.#strange += want.chunks.reduce((sum, [first, last]) => sum + last + 1 - first, 0);
+      return;
+    }
     this.#line.want(device, want, this.#deps.clock.monoMs());
     this.#wakeable.wake();
   }
 
   stats(): TransferStats {
     const { chunks: publishedChunks, bytes: publishedBytes } = this.#published;
-    return { publishedChunks, publishedBytes, waiting: this.#line.waiting, ...this.#line.counts };
+    const { merged, unknown, dropped } = this.#line.counts;
+    const counts = { merged, unknown: unknown + this.#strange, dropped };
+    return { publishedChunks, publishedBytes, waiting: this.#line.waiting, ...counts };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -100,13 +100,19 @@ function signatureProblem(
   keyring: Keyring | undefined,
 ): string | undefined {
   const { keyId } = signature;
-  if (keyring === undefined) return `there is no keyring to check the signature of key ${keyId} with`;
-  if (keyring.revoked.includes(keyId)) return `key ${keyId}, which signed it, is revoked`;
-  const publisher = keyring.publishers.find(({ id }) => id === keyId);
-  if (publisher === undefined)
-    return `key ${keyId}, which signed it, is no publisher of keyring ${keyring.version}`;
+  const publisher = keyring?.publishers.find(({ id }) => id === keyId);
+  if (keyring === undefined || publisher === undefined || keyring.revoked.includes(keyId))
+    return keyProblem(keyId, keyring);
   if (isSignedBy(bytes, signature, publisher)) return undefined;
   return `the signature of key ${keyId} (${publisher.name}) is wrong`;
+}
+
+/** Why a key does not count, whatever it signed; undefined where it is that of a publisher. */
+export function keyProblem(keyId: string, keyring: Keyring | undefined): string | undefined {
+  if (keyring === undefined) return `there is no keyring to check the signature of key ${keyId} with`;
+  if (keyring.revoked.includes(keyId)) return `key ${keyId}, which signed it, is revoked`;
+  if (keyring.publishers.some(({ id }) => id === keyId)) return undefined;
+  return `key ${keyId}, which signed it, is no publisher of keyring ${keyring.version}`;
 }
 
 type Check = (manifest: ReleaseManifest, ref: ReleaseRef, context: ReleaseContext) => string | undefined;

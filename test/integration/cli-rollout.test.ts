@@ -212,3 +212,12 @@ test('progress takes its own place on a terminal, and is a line each elsewhere',
   expect(written).toBe('\r\u001b[2Kone\r\u001b[2Ktwo and\r\u001b[2Ktwo unt\n');
   expect(notes).toEqual(['one', 'two and more']);
 });
+
+test('a time to wait for is refused where nothing is waited for', async () => {
+  await using here = await world([{}]);
+  const { status, err } = await here.run('start', 'fm', '--all', '--wait-timeout', '5s');
+  expect({ status, err, asked: here.asked }).toEqual({
+    ...{ status: 2, asked: [] },
+    err: '--wait-timeout says nothing without --wait\n',
+  });
+});

@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { AppError } from '../../../shared/errors.ts';
+import { given } from '../../../shared/given.ts';
 import { MissingBlobs, type Releases, type StoredRelease } from '../../releases/releases.ts';
 import type { Server } from '../context.ts';
 import {
@@ -115,7 +116,8 @@ function bytesOf(base64: string): Uint8Array {
   throw new AppError('usage', 'body: manifest is not base64');
 }
 
-function summaryOf({ kind, ref, manifest, publishedTs, damaged = [] }: StoredRelease): ReleaseSummary {
+function summaryOf(release: StoredRelease): ReleaseSummary {
+  const { kind, ref, manifest, publishedTs, damaged = [], untrusted } = release;
   const { form, precisions, minAgent, hardware, createdTs, expiresTs, blobs } = manifest;
   return {
     ...{ kind, name: ref.name, version: ref.version },
@@ -128,9 +130,10 @@ function summaryOf({ kind, ref, manifest, publishedTs, damaged = [] }: StoredRel
     blobs: blobs.length,
     bytes: blobs.reduce((sum, { bytes }) => sum + bytes, 0),
     damaged: [...damaged],
+    ...given({ untrusted }),
   };
 }
 
-function detailOf({ kind, ref, manifest, publishedTs, damaged = [] }: StoredRelease): ReleaseDetail {
-  return { kind, ref, manifest, publishedTs, damaged: [...damaged] };
+function detailOf({ damaged = [], ...release }: StoredRelease): ReleaseDetail {
+  return { ...release, damaged: [...damaged] };
 }

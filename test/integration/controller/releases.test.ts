@@ -181,6 +181,20 @@ describe('releases', () => {
     );
   });
 
+  it('say why no device takes them any more once the key that signed them is revoked', async () => {
+    await using folder = await temporaryFolder();
+    await using world = await openReleaseWorld(folder.path);
+    const { releases, facts } = world;
+    const { kind, name } = await programOf(releases, folder.path, { version: 1 });
+    await publish(releases, await programOf(releases, folder.path, { version: 1 }));
+    expect(releases.require(kind, name).untrusted).toBe(undefined);
+    facts.keyring = keyringOf({ publishers: [], revoked: [PUBLISHER.publicKey.id] });
+    const all = [releases.require(kind, name), releases.find(kind, name), ...releases.list()];
+    expect(new Set(all.map((each) => each?.untrusted))).toEqual(
+      new Set([`key ${PUBLISHER.publicKey.id}, which signed it, is revoked`]),
+    );
+  });
+
   it('are refused of others, of revoked keys, after their time, and where chunks are not what they say', async () => {
     await using folder = await temporaryFolder();
     await using world = await openReleaseWorld(folder.path);

@@ -161,3 +161,15 @@ test('a fault of what it asks is survived', async () => {
   await settled();
   expect(sent).toHaveLength(21);
 });
+
+test('names of blobs that nobody has take no room from those that are there', async () => {
+  const { sent, server } = serving({ hasBlob: (sha256) => sha256 === BLOB.ref.sha256 });
+  await using _ = server;
+  for (let n = 0; n < 2_000; n += 1) {
+    server.want('hog', { v: 1, sha256: n.toString(16).padStart(64, '0'), chunks: [[0, 9]] });
+  }
+  server.want('d1', ALL);
+  await settled();
+  expect(sent).toEqual(upTo(21));
+  expect(server.stats()).toMatchObject({ publishedChunks: 21, unknown: 20_000, dropped: 0, waiting: 0 });
+});
