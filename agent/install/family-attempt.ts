@@ -112,7 +112,8 @@ class FamilyAttempt implements Attempt {
     const bound = { ms: stepTimeoutMs, what: 'profiling', clock, signal };
     this.#prepared = await within(bound, (signal) => host.prepare(family, signal));
     this.#done = 'profiled';
-    return this.#prepared.profile();
+    const prepared = this.#prepared;
+    return await within({ ...bound, what: 'measuring' }, (signal) => prepared.costs(signal));
   }
 
   async compare(signal: AbortSignal): Promise<InstallReport['agreement']> {

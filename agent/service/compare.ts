@@ -3,6 +3,7 @@ import { AppError } from '../../shared/errors.ts';
 import { argmax } from '../../shared/logits.ts';
 import type { FrameAnswered } from '../runtime/loop.ts';
 import type { AwaitIdle } from '../serving-engine.ts';
+import { loadBest } from './best-level.ts';
 import type { Serving } from './load-family.ts';
 
 /** How often two families gave the same answer. */
@@ -101,18 +102,4 @@ async function pixelsOf({ pixels, position }: Kept, { frames }: Serving): Promis
     if (error instanceof AppError) return undefined;
     throw error;
   }
-}
-
-/** The most accurate level; one that is not loaded, for lack of memory, is so only for the comparison. */
-async function loadBest({ engine, profile }: Serving): Promise<AsyncDisposable & { readonly index: number }> {
-  const best = Math.max(...profile.map(({ accuracy }) => accuracy));
-  const index = profile.findIndex(({ accuracy }) => accuracy === best);
-  const wasWarm = engine.isWarm(index);
-  if (!wasWarm) await engine.load(index);
-  return {
-    index,
-    [Symbol.asyncDispose]: async () => {
-      if (!wasWarm) await engine.unload(index);
-    },
-  };
 }

@@ -2,8 +2,8 @@ import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { Family } from '../../shared/family/read.ts';
 import type { FrameAnswered } from '../runtime/loop.ts';
-import type { Profile } from '../runtime/points.ts';
 import { type Agreement, type CompareOptions, compareAnswers } from './compare.ts';
+import { type Costs, measureCosts } from './costs.ts';
 import type { AwaitGap } from './gaps.ts';
 import { haveSameLabels, type Serving } from './load-family.ts';
 import { warmUp } from './prepare.ts';
@@ -12,8 +12,12 @@ import type { OwnedService } from './service.ts';
 /** A family that is ready to serve. Disposing of one that was not activated releases all of it. */
 export interface PreparedFamily extends AsyncDisposable {
   readonly family: Family;
-  /** Median latency of the most accurate level, milliseconds, and that of the family that serves now. */
-  profile(): { readonly latencyMs: number; readonly beforeMs: number } | undefined;
+  /**
+   * What its best level takes beside that of the family that serves, run in turn in idle time. Undefined where that
+   * cannot be measured now.
+   * @throws what a run throws; the signal's reason when it aborts
+   */
+  costs(signal: AbortSignal): Promise<Costs | undefined>;
   /**
    * Its best level on frames that the serving family answered, in idle time: share of equal answers. Undefined
    * where the labels differ or no frame came in time.
@@ -83,11 +87,10 @@ export function preparedFamily(deps: PreparedDeps): PreparedFamily {
   };
   return {
     family: serving.family,
-    profile: () => {
-      const [latencyMs, beforeMs] = [serving, before].map(({ profiler }) =>
-        bestLatencyMs(profiler.profile()),
-      );
-      return latencyMs === undefined || beforeMs === undefined ? undefined : { latencyMs, beforeMs };
+    costs: async (given) => {
+      const signal = AbortSignal.any([given, closing]);
+      const awaitIdle = (expectedMs: number): Promise<void> => awaitGap(expectedMs, signal);
+      return await measureCosts({ serving: before, candidate: serving, awaitIdle, signal });
     },
     compare: async (options) => {
       if (!haveSameLabels(before.family.manifest.labels, serving.family)) return undefined;
@@ -104,10 +107,4 @@ export function preparedFamily(deps: PreparedDeps): PreparedFamily {
     },
     [Symbol.asyncDispose]: release,
   };
-}
-
-/** Of the most accurate point; of several that are, the fastest. */
-function bestLatencyMs(profile: Profile): number | undefined {
-  const [best] = profile.toSorted((a, b) => b.accuracy - a.accuracy || a.latencyMs - b.latencyMs);
-  return best?.latencyMs;
 }

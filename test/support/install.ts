@@ -148,7 +148,7 @@ export function fakeHost(first: Family): FakeHost {
       };
       return {
         family,
-        profile: () => ({ latencyMs: 2, beforeMs: 1.9 }),
+        costs: async () => ({ latencyMs: 2, beforeMs: 1.9 }),
         compare: async () => ({ frames: 100, share: 0.97 }),
         activate: async () => {
           release();

@@ -97,6 +97,9 @@ test('two families are compared on the frames that come, and the one that is not
     await using prepared = await host.prepare(second, NEVER);
     await expect(host.prepare(third, NEVER)).rejects.toMatchObject({ code: 'conflict' });
     const options = { frames: 10, withinMs: 5_000, signal: NEVER };
+    const costs = await prepared.costs(NEVER);
+    expect(Math.min(costs?.latencyMs ?? 0, costs?.beforeMs ?? 0)).toBeGreaterThan(0);
+    await expect(prepared.costs(AbortSignal.abort())).rejects.toThrow();
     const agreement = await prepared.compare(options);
     expect(agreement).toMatchObject({
       frames: 10,

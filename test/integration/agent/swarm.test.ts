@@ -33,7 +33,7 @@ test('a swarm is known as so many devices, sends windows of drawn latencies, and
   });
   const ask = async (path: string): Promise<unknown> => (await controller.ask('GET', path)).body;
   const heard = (): Promise<unknown> =>
-    ask('/v1/telemetry?metric=inferences&aggregate=sum&since=0&by=device');
+    ask('/v1/telemetry/query?metric=inferences&aggregate=sum&since=0&by=device');
   try {
     await until('windows of all devices', async () => {
       const text = JSON.stringify(await heard());
