@@ -15,6 +15,7 @@ import { addLaunch } from './launch/command.ts';
 import type { QuarantineFlags } from './quarantine-command.ts';
 import { stoppedStatus } from './status.ts';
 import { describeStatus } from './status-text.ts';
+import { addSwarm } from './swarm/command.ts';
 
 const NAME = 'ofa-agent';
 const CONFIG_FILE = { env: 'OFA_AGENT_CONFIG' };
@@ -59,6 +60,7 @@ async function buildProgram(env: NodeJS.ProcessEnv, first: string | undefined): 
     .action((flags: Flags) => printStatus(load(flags).values, flags['output'] === 'json'));
   addQueries(program, withFlags, (flags) => load(flags).values.state.dir);
   addQuarantine(withFlags(program.command('quarantine')), (flags) => load(flags).values);
+  addSwarm(withFlags(program.command('swarm')), (flags) => load(flags).values, Math.random);
   if (!LIGHT.includes(first)) await addTools(program, withFlags, (flags) => load(flags).values);
   const config = program.command('config').description("The agent's configuration.");
   withFlags(config.command('print'))
@@ -74,6 +76,7 @@ async function buildProgram(env: NodeJS.ProcessEnv, first: string | undefined): 
 const LIGHT: readonly (string | undefined)[] = [
   'run',
   'launch',
+  'swarm',
   'status',
   'explain',
   'profile',

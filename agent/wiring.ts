@@ -68,7 +68,7 @@ export function wire(wiring: Wiring): Wired {
     host,
     windows,
     refused,
-    hasAnswered: () => operation().profileKeeper.runs() > 0,
+    hasAnswered: () => ring.inferences(1).length > 0,
     levels: () => ({
       points: [...operation().points(), ...outOfService(host.current().serving)],
       policy: operation().policy,

@@ -13,6 +13,8 @@ export interface Answers {
   readonly ran: { readonly perS: number };
   /** The subscriber hears everything. */
   readonly listens: object;
+  /** A bare publisher has begun, or a bare subscriber has everything: when, on the clock of the machine. */
+  readonly moment: { readonly monoMs: number };
   /** How long the main thread was held up at most since the probe was last asked. */
   readonly held: { readonly maxMs: number };
 }
@@ -34,7 +36,7 @@ const ANSWER_MS = 120_000;
 
 export interface BenchProgram {
   /** A module of this folder, or the controller's program. */
-  readonly module: 'controller' | `history-${string}`;
+  readonly module: 'controller' | `history-${string}` | `rollout-${string}`;
   readonly args?: readonly string[];
   /** A module of this folder that runs before it. */
   readonly preload?: `history-${string}`;

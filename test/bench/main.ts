@@ -4,12 +4,14 @@ import { engineBench } from './engine.ts';
 import { historyBench } from './history.ts';
 import { modelsBench } from './models.ts';
 import { type Bench, type Format, render, reportOf } from './report.ts';
+import { rolloutBench } from './rollout.ts';
 import { runtimeBench } from './runtime.ts';
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   engine: engineBench,
   history: historyBench,
   models: modelsBench,
+  rollout: rolloutBench,
   runtime: runtimeBench,
 };
 
