@@ -14,7 +14,7 @@ import type { History } from './history/history.ts';
 import { createIngest, type Ingest } from './ingest/ingest.ts';
 import { createReceiver } from './ingest/receive.ts';
 import { createRejects, type Rejects } from './ingest/rejects.ts';
-import { createKeys, type Keys } from './keys/keys.ts';
+import type { Keys } from './keys/keys.ts';
 import { createLink, type Link, type LinkDeps, type LinkOptions } from './link/link.ts';
 import { type Alarms, createAlarms } from './registry/alarms.ts';
 import { createDevices, type Devices } from './registry/devices.ts';
@@ -39,6 +39,7 @@ export interface Foundation {
   readonly epoch: number;
   readonly store: FleetStore;
   readonly history: History;
+  readonly keys: Keys;
   readonly releases: Releases;
   readonly broker: LinkOptions;
   readonly transfer: TransferLimits;
@@ -71,7 +72,7 @@ export interface Parts {
 
 /** Wires the parts. Nothing acts yet; what flows in a circle flows through these functions. */
 export function assemble(foundation: Foundation): Parts {
-  const { fleet, store, history, releases, clock, log } = foundation;
+  const { fleet, store, history, keys, releases, clock, log } = foundation;
   const rejects = createRejects({ clock, log });
   const alarms = createAlarms({ ...foundation, raise: (alarm) => history.raise(alarm) });
   const groups = createGroups(store.groups);
@@ -83,14 +84,13 @@ export function assemble(foundation: Foundation): Parts {
     publish: (message) => link.retain(message),
   });
   const publish: Link['publish'] = (topic, payload) => link.publish(topic, payload);
-  const keys = createKeys({ meta: store.meta, fleet, retain: (message) => link.retain(message) });
   const transfer = createTransferServer({
     ...foundation,
     limits: foundation.transfer,
     publish,
     hasBlob: releases.hasBlob,
     readChunk: releases.readChunk,
-    expectsMore: (sha256) => rollouts.expectsMore(sha256),
+    expectsMore: (blob) => rollouts.expectsMore(blob),
   });
   const rollouts = rolloutsOf(foundation, { devices, groups, desired });
   const commands = createCommands({ clock, newId: randomUUID, fleet, devices, publish });

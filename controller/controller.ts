@@ -15,6 +15,7 @@ import { type ControllerConfig, checkControllerConfig } from './config.ts';
 import { backupState } from './history/backup/backup.ts';
 import { openHistory } from './history/history.ts';
 import { jobsOf } from './jobs.ts';
+import { createKeys } from './keys/keys.ts';
 import { type LinkOptions, recordFilters } from './link/link.ts';
 import { type ControllerMetrics, createControllerMetrics, serveMetrics } from './metrics/metrics.ts';
 import { openReleases } from './releases/open-releases.ts';
@@ -101,16 +102,20 @@ async function startFleetSide(config: ControllerConfig, stores: Stored, context:
   const history = () => stores.history.stats();
   const metrics = stack.use(createControllerMetrics({ clock, history, facts: () => factsOf(parts, fixed) }));
   const onCommit = metrics.committed;
+  // Before the rollouts that are taken up again: they ask for releases, and those for who may sign.
+  const { meta } = stores.store;
+  const keys = createKeys({ meta, fleet, retain: (message) => parts.link.retain(message) });
   const releases = stack.use(
     await openReleases({
       stateDir: config.state.dir,
       clock,
       store: createReleaseStore(stores.store.sqlite),
-      keyring: () => parts.keys.current()?.keyring,
+      keyring: () => keys.current()?.keyring,
       isNeeded: (kind, { name, version }) => parts.rollouts.needs(kind, name, version),
     }),
   );
-  const foundation = { ...context, ...stores, releases, fleet, broker, alerts, webhook, transfer, onCommit };
+  const given = { fleet, broker, alerts, webhook, transfer, onCommit };
+  const foundation = { ...context, ...stores, ...given, keys, releases };
   const parts: Parts = assemble(foundation);
   startParts(parts, stack);
   await embedded?.listen(recordFilters(fleet), parts.receive);

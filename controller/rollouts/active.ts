@@ -3,9 +3,9 @@ import type { Logger } from '../../shared/log.ts';
 import type { Measurement, RolloutStore, StoredRollout } from '../store/rollout-store.ts';
 import { advance, type RolloutDocument } from './advance.ts';
 import type { DeviceFacts, Facts } from './facts.ts';
+import { type Askers, askersOf, type HeldBlob, isWorthWaiting } from './gathering.ts';
 import { createMaintenanceClock, type MaintenanceClock } from './maintenance.ts';
 import { type MeasureDeps, measureGates } from './measure.ts';
-import { allowance } from './orders.ts';
 import type { ReleaseSource } from './start.ts';
 import type { Orders } from './world.ts';
 
@@ -16,8 +16,6 @@ const LONGEST_STEP_MS = 30_000;
 const MEASURE_EVERY_MS = 5_000;
 /** A measurement may take this part of the time at most. */
 const MEASURE_SHARE = 0.1;
-/** Part of a step's time for which a device may be kept waiting for others. */
-const LONGEST_HOLD = 0.25;
 
 export interface ActiveDeps {
   readonly clock: Clock;
@@ -42,8 +40,8 @@ export interface Active {
   /** Measures its gates in the background when it is time for that. */
   measureIfDue(work: { readonly facts: () => Pick<Facts, 'of'>; readonly onMeasured: () => void }): void;
   measured(): Measurement | undefined;
-  /** Whether devices that have not asked for it yet soon ask for a blob. */
-  expects(sha256: string): boolean;
+  /** Whether devices that have not asked for it yet will ask for a blob so soon that it may wait for them. */
+  expects(blob: HeldBlob): boolean;
   /** Resolves when nothing of it goes on in the background. */
   settled(): Promise<void>;
 }
@@ -59,7 +57,9 @@ class ActiveRollout implements Active {
   #document: RolloutDocument;
   #seenMonoMs: number | undefined;
   #storedMs: number;
-  #hasMoreToAsk = false;
+  #facts: Facts | undefined;
+  /** Of those facts; made when somebody asks. */
+  #askers: Askers | undefined;
   #measurement: Measurement | undefined;
   #measuring: Promise<void> | undefined;
   #nextMeasureMs = 0;
@@ -101,7 +101,8 @@ class ActiveRollout implements Active {
     this.#document = { rollout, devices };
     // A stage that is over waits for nothing but this.
     if (rollout.settledMs !== before.rollout.settledMs) this.#nextMeasureMs = 0;
-    this.#hasMoreToAsk = hasMoreToAsk(this.#document, facts);
+    this.#facts = facts;
+    this.#askers = undefined;
     this.#tell(before.rollout, rollout);
     // After it is stored: an order that is lost here is given by the next advance, which misses it.
     if (orders.size > 0) given.give(rollout.plan.kind, orders);
@@ -124,8 +125,10 @@ class ActiveRollout implements Active {
     return this.#measurement;
   }
 
-  expects(sha256: string): boolean {
-    return this.#hasMoreToAsk && this.#blobs.has(sha256);
+  expects(blob: HeldBlob): boolean {
+    if (this.#facts === undefined || !this.#blobs.has(blob.sha256)) return false;
+    this.#askers ??= askersOf(this.#document, this.#facts);
+    return isWorthWaiting(this.#askers, blob, this.#document.rollout.plan.release.manifest.sha256);
   }
 
   async settled(): Promise<void> {
@@ -166,22 +169,4 @@ function blobsOf({ kind, release }: StoredRollout['plan'], releases: ReleaseSour
   const found = releases.find(kind, release.name, release.version);
   const blobs = found?.manifest.blobs.map(({ sha256 }) => sha256) ?? [];
   return new Set([release.manifest.sha256, ...blobs]);
-}
-
-/**
- * Whether devices that are there will soon ask for what the rollout brings: they are about to be told to install, or
- * were told and have not answered. Who has asked waits for them, but not for so long that its own time runs out.
- */
-export function hasMoreToAsk({ rollout, devices }: RolloutDocument, facts: Facts): boolean {
-  if (rollout.state !== 'running') return false;
-  const { plan, given, watchedMs } = rollout;
-  const mayTell = facts.mayOrder && allowance(plan.rate, given, watchedMs) > 0;
-  let isMore = false;
-  for (const { device, state, stage, attempts, isHeard, step, progressMs = watchedMs } of devices.values()) {
-    const isFetching = state === 'IN_PROGRESS' && step === 'fetching' && facts.of(device).isOnline;
-    if (isFetching && watchedMs - progressMs > plan.stepTimeoutMs * LONGEST_HOLD) return false;
-    if (isMore || state !== 'QUEUED' || stage > rollout.stage || !facts.of(device).isOnline) continue;
-    isMore = attempts > 0 ? isHeard !== true : mayTell;
-  }
-  return isMore;
 }

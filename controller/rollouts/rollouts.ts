@@ -13,6 +13,7 @@ import { isOver, type RolloutStore } from '../store/rollout-store.ts';
 import { type Active, createActive } from './active.ts';
 import type { RolloutDocument } from './advance.ts';
 import { type Control, controlled, startedWith } from './control.ts';
+import type { HeldBlob } from './gathering.ts';
 import type { MeasureDeps } from './measure.ts';
 import { createReports, type Reports } from './reports.ts';
 import { newRollout, type ReleaseSource } from './start.ts';
@@ -60,7 +61,7 @@ export interface Rollouts extends AsyncDisposable {
   /** @throws AppError `not-found`, or `conflict` when the rollout is not in a state for that */
   control(id: string, control: Control): RolloutDetail;
   /** Whether devices of a running rollout that have not asked yet will soon ask for that blob. */
-  expectsMore(sha256: string): boolean;
+  expectsMore(blob: HeldBlob): boolean;
   /** Whether a rollout that is not over brings that release. */
   needs(kind: ReleaseKind, name: string, version: number): boolean;
 }
@@ -137,8 +138,8 @@ class RolloutRunner implements Rollouts {
     return this.show(id);
   }
 
-  expectsMore(sha256: string): boolean {
-    return [...this.#active.values()].some((active) => active.expects(sha256));
+  expectsMore(blob: HeldBlob): boolean {
+    return [...this.#active.values()].some((active) => active.expects(blob));
   }
 
   needs(kind: ReleaseKind, name: string, version: number): boolean {

@@ -12,7 +12,17 @@ export interface LineOptions {
   /** Longest time that the first chunk of a blob is held back, milliseconds. */
   readonly gatherMs: number;
   /** Whether more devices than those that have asked will ask for the blob soon. */
-  readonly expectsMore: (sha256: string, asked: ReadonlySet<string>) => boolean;
+  readonly expectsMore: (blob: Held) => boolean;
+}
+
+/** A blob that is held back. */
+export interface Held {
+  readonly sha256: string;
+  /** Devices that have asked for it. */
+  readonly asked: ReadonlySet<string>;
+  /** Since when, and since a device asked that had not before, milliseconds. */
+  readonly heldMs: number;
+  readonly quietMs: number;
 }
 
 export interface LineCounts {
@@ -51,6 +61,8 @@ interface Entry {
   readonly asked: Set<string>;
   /** Nothing is sent before, unless nobody else is expected; undefined: it is not held back. */
   heldUntilMs: number | undefined;
+  /** When a device asked last that had not before. */
+  joinedMs: number;
   hasSent: boolean;
 }
 
@@ -86,6 +98,7 @@ class MergedLine implements Line {
     }
     const wasIdle = entry.line.isIdle;
     const isFirst = !entry.asked.has(device);
+    if (isFirst) entry.joinedMs = nowMs;
     if (isFirst && this.#askedCount < MAX_ASKED) {
       entry.asked.add(device);
       this.#askedCount += 1;
@@ -133,7 +146,10 @@ class MergedLine implements Line {
 
   #isHeld(sha256: string, entry: Entry, nowMs: number): boolean {
     if (entry.heldUntilMs === undefined) return false;
-    if (nowMs < entry.heldUntilMs && this.#options.expectsMore(sha256, entry.asked)) return true;
+    const { gatherMs, expectsMore } = this.#options;
+    const heldMs = nowMs - (entry.heldUntilMs - gatherMs);
+    const blob = { sha256, asked: entry.asked, heldMs, quietMs: nowMs - entry.joinedMs };
+    if (nowMs < entry.heldUntilMs && expectsMore(blob)) return true;
     entry.heldUntilMs = undefined;
     return false;
   }
@@ -158,6 +174,7 @@ class MergedLine implements Line {
       line: createBlobLine(nowMs),
       asked: new Set(),
       heldUntilMs: undefined,
+      joinedMs: nowMs,
       hasSent: false,
     };
     this.#blobs.set(sha256, entry);

@@ -6,7 +6,7 @@ import type { Logger } from '../../shared/log.ts';
 import { CHUNK_BYTES, type Want } from '../../shared/protocol/release.ts';
 import { topicOf } from '../../shared/protocol/topics.ts';
 import { createWakeable } from '../../shared/wake.ts';
-import { createLine, type Line, type TakenChunk } from './line.ts';
+import { createLine, type Line, type LineOptions, type TakenChunk } from './line.ts';
 import { createTokenBucket } from './token-bucket.ts';
 
 export interface TransferLimits {
@@ -36,7 +36,7 @@ export interface TransferDeps {
    * Whether devices other than those in `asked` will ask for this blob soon; asked every 250 ms while the blob
    * is held back, and must not throw.
    */
-  readonly expectsMore: (sha256: string, asked: ReadonlySet<string>) => boolean;
+  readonly expectsMore: LineOptions['expectsMore'];
   readonly limits: TransferLimits;
 }
 

@@ -163,6 +163,8 @@ function asked(change: Partial<RolloutStart> = {}): RolloutStart {
 
 const DONE = { state: 'succeeded', step: 'committed', activatedTs: 1_700_000_000_500 } as const;
 
+const held = (name: string) => ({ sha256: name.repeat(32), asked: new Set<string>(), heldMs: 0, quietMs: 0 });
+
 test('a rollout goes through its stages over a restart of the controller, and ends', async () => {
   await using folder = await temporaryFolder();
   using world = await lab(folder.path);
@@ -176,12 +178,12 @@ test('a rollout goes through its stages over a restart of the controller, and en
     });
     await world.clock.advance(2_000);
     expect(world.orders()).toEqual({ d1: 'install' });
-    expect(rollouts.expectsMore('cc'.repeat(32))).toBe(true);
-    expect(rollouts.expectsMore('dd'.repeat(32))).toBe(false);
+    expect(rollouts.expectsMore(held('ab'))).toBe(true);
+    expect(rollouts.expectsMore(held('dd'))).toBe(false);
     expect(rollouts.needs('family', NAME, 4)).toBe(true);
     world.report(rollouts, 'd1', { step: 'staging', bytes: 5, ofBytes: 10 });
     await world.clock.advance(200);
-    expect(rollouts.expectsMore('cc'.repeat(32))).toBe(false);
+    expect(rollouts.expectsMore(held('ab'))).toBe(false);
     const [first] = parseDetail(rollouts.show(`${NAME}-4`), 'view').devices;
     expect(first).toMatchObject({ device: 'd1', state: 'IN_PROGRESS', step: 'staging', bytes: 5 });
   }

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { watchRollout } from '../../../controller/cli/rollout.ts';
-import { hasMoreToAsk } from '../../../controller/rollouts/active.ts';
 import { advance } from '../../../controller/rollouts/advance.ts';
 import { controlled } from '../../../controller/rollouts/control.ts';
 import { parseGate } from '../../../controller/rollouts/gates.ts';
+import { askersOf, type HeldBlob, isWorthWaiting } from '../../../controller/rollouts/gathering.ts';
 import { measureGates } from '../../../controller/rollouts/measure.ts';
 import { newRollout, type ReleaseInfo } from '../../../controller/rollouts/start.ts';
 import { rolloutDetail } from '../../../controller/rollouts/view.ts';
@@ -37,21 +37,65 @@ test('who has it keeps the order of a newer rollout', () => {
   expect(world.orders.get('a')).toBe(EARLIER);
 });
 
-test('who waits for its chunks does not wait for devices that the rate holds back, nor until its own time is over', () => {
-  const world = rolloutWorld({ rate: { count: 2, perMs: 60_000 } }, ['a', 'b', 'c']);
-  const isMore = (): boolean => hasMoreToAsk(world.document, world.facts());
+const held = (change: Partial<HeldBlob>): HeldBlob => ({
+  ...{ sha256: RELEASE.manifest.sha256, asked: new Set(), heldMs: 0, quietMs: 0 },
+  ...change,
+});
+
+test('chunks of the manifest wait for devices that are still to come, for as long as some still come', () => {
+  const world = rolloutWorld({}, ['a', 'b']);
+  world.know('b', { isOnline: false });
   world.settle();
   world.know('a', { install: { step: 'fetching' } });
   world.settle();
-  expect([...world.orders.keys(), isMore()]).toEqual(['a', 'b', true]);
+  const isMore = (quietMs: number): boolean =>
+    isWorthWaiting(askersOf(world.document, world.facts()), held({ quietMs }), RELEASE.manifest.sha256);
+  expect([isMore(0), isMore(14_000), isMore(16_000)]).toEqual([true, true, false]);
+  world.know('b', { isOnline: true, install: { step: 'fetching' } });
+  world.settle();
+  expect(isMore(0)).toBe(false);
+});
+
+test('nobody waits for devices that the rate holds back for long', () => {
+  const world = rolloutWorld({ rate: { count: 2, perMs: 600_000 } }, ['a', 'b', 'c']);
+  world.settle();
+  const told = [...world.orders.keys()];
+  const isMore = (): boolean =>
+    isWorthWaiting(askersOf(world.document, world.facts()), held({}), RELEASE.manifest.sha256);
+  expect([told.length, isMore()]).toEqual([2, true]);
+  for (const id of told) world.know(id, { install: { step: 'fetching' } });
+  world.settle();
+  expect(isMore()).toBe(false);
+});
+
+test('chunks of what a manifest names wait a moment for those that fetch it too', () => {
+  const world = rolloutWorld({}, ['a', 'b']);
+  world.settle();
+  for (const id of ['a', 'b']) world.know(id, { install: { step: 'fetching' } });
+  world.settle();
+  const isMore = (change: Partial<HeldBlob>): boolean =>
+    isWorthWaiting(
+      askersOf(world.document, world.facts()),
+      held({ sha256: FAMILY, asked: new Set(['a']), ...change }),
+      RELEASE.manifest.sha256,
+    );
+  expect([isMore({}), isMore({ heldMs: 4_000 }), isMore({ asked: new Set(['a', 'b']) })]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+});
+
+test('nobody waits for others until its own time is over', () => {
+  const world = rolloutWorld({}, ['a', 'b']);
+  world.settle();
+  world.know('a', { install: { step: 'fetching' } });
+  world.settle();
+  const isMore = (): boolean =>
+    isWorthWaiting(askersOf(world.document, world.facts()), held({}), RELEASE.manifest.sha256);
+  expect(isMore()).toBe(true);
   world.settle(2_600);
   expect(isMore()).toBe(false);
-  world.know('a', { install: { step: 'fetching', bytes: 9 } });
-  world.settle();
-  expect(isMore()).toBe(true);
-  world.know('b', { install: { step: 'fetching' } });
-  world.settle();
-  expect([world.states(), isMore()]).toEqual([{ a: 'IN_PROGRESS', b: 'IN_PROGRESS', c: 'QUEUED' }, false]);
 });
 
 test('a canary that was taken away shows nothing: the other devices do not get it untried', () => {

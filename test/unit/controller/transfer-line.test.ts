@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createLine } from '../../../controller/transfer/line.ts';
+import { createLine, type LineOptions } from '../../../controller/transfer/line.ts';
 import type { ChunkRange, Want } from '../../../shared/protocol/release.ts';
 
 const A = 'a'.repeat(64);
@@ -8,7 +8,7 @@ const GATHER_MS = 90_000;
 
 const wantOf = (sha256: string, ...chunks: ChunkRange[]): Want => ({ v: 1, sha256, chunks });
 
-function lineOf(expectsMore: (sha256: string, asked: ReadonlySet<string>) => boolean = () => false) {
+function lineOf(expectsMore: LineOptions['expectsMore'] = () => false) {
   const line = createLine({ gatherMs: GATHER_MS, expectsMore });
   const sendAll = (nowMs: number): string[] => {
     const sent: string[] = [];
@@ -107,7 +107,7 @@ test('a blob that is not there gives its room back at once', () => {
 
 test('the first chunk is held back while more devices are expected, and no longer', () => {
   const expected = new Set(['d1', 'd2', 'd3']);
-  const { line, sendAll } = lineOf((_sha256, asked) => asked.size < expected.size);
+  const { line, sendAll } = lineOf(({ asked }) => asked.size < expected.size);
   line.want('d1', wantOf(A, [0, 0]), 0);
   expect(sendAll(1_000)).toEqual([]);
   expect(line.isGathering).toBe(true);

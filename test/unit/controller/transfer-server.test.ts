@@ -134,7 +134,7 @@ test('what is not there is counted', async () => {
 
 test('a device that is alone is answered at once, and one of many waits for the others', async () => {
   const expected = 2;
-  const { clock, sent, server } = serving({ expectsMore: (_sha256, asked) => asked.size < expected });
+  const { clock, sent, server } = serving({ expectsMore: ({ asked }) => asked.size < expected });
   await using _ = server;
   server.want('d1', ALL);
   await clock.advance(30_000);
