@@ -6,6 +6,7 @@ import { agentDiskScenario, controllerDiskScenario } from './disk.ts';
 import { killsScenario } from './kills.ts';
 import { linkCutScenario } from './link-cut.ts';
 import { malformedScenario } from './malformed.ts';
+import { powerCutsScenario } from './power-cuts.ts';
 import { type Format, render, runAll } from './report.ts';
 import type { Scenario } from './scenario.ts';
 import { twinsScenario } from './twins.ts';
@@ -19,6 +20,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   clock: clockScenario,
   twins: twinsScenario,
   malformed: malformedScenario,
+  'power-cuts': powerCutsScenario,
 };
 
 interface Flags {

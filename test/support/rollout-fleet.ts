@@ -18,6 +18,7 @@ export interface RolloutFleetPlan {
   /** `launch`: the program can be replaced too. Default: `run`. */
   readonly command?: 'run' | 'launch';
   readonly controllerArgs?: readonly string[];
+  readonly agentArgs?: readonly string[];
 }
 
 /** What is read of an agent's status. */
@@ -83,7 +84,12 @@ export class RolloutFleet implements AsyncDisposable {
     const ports = ['--api-port', portOf(this.#ready.apiUrl), '--broker-port', portOf(this.#ready.mqttUrl)];
     const args = ['serve', '--state', this.controllerDir, ...token, ...ports];
     const given = this.#plan.controllerArgs ?? [];
-    this.#controller = await startProcess('controller', [...args, ...given], this.#logFile('controller'));
+    this.#controller = await startProcess(
+      'controller',
+      [...args, ...given],
+      this.#logFile('controller'),
+      this.#env,
+    );
     this.#ready = this.#controller.ready;
   }
 
@@ -92,12 +98,15 @@ export class RolloutFleet implements AsyncDisposable {
   }
 
   async start(device: string): Promise<void> {
-    this.#agents.set(device, await startProcess('agent', this.#args(device), this.#logFile(device)));
+    this.#agents.set(
+      device,
+      await startProcess('agent', this.#args(device), this.#logFile(device), this.#env),
+    );
   }
 
   /** Starts an agent and kills it before it is ready, if the moment comes early. */
   async startAndKill(device: string, moment: Promise<void>): Promise<void> {
-    await startAndKill('agent', this.#args(device), this.#logFile(device), {}, moment);
+    await startAndKill('agent', this.#args(device), this.#logFile(device), this.#env, moment);
   }
 
   async kill9(device: string): Promise<void> {
@@ -129,13 +138,15 @@ export class RolloutFleet implements AsyncDisposable {
 
   /** Runs `ofa-fleet` with these words, however that ends. */
   async outcome(...words: string[]) {
-    const token = readFileSync(join(this.dir, 'token'), 'utf8').trim();
-    const place = { OFA_FLEET_URL: this.#ready.apiUrl, OFA_FLEET_TOKEN: token };
+    const place = { OFA_FLEET_URL: this.#ready.apiUrl, OFA_FLEET_TOKEN: this.#token };
     return await runHere(words, { ...place, OFA_FLEET_KEYS: this.#keys });
   }
 
+  /** Asks the API: a command line that is asked again and again takes the CPU that agents need. */
   async rollout(id: string): Promise<RolloutDetail> {
-    return parseRollout(JSON.parse(await this.run('rollout', 'status', id, '-o', 'json')), `rollout ${id}`);
+    const url = new URL(`/v1/rollouts/${id}`, this.#ready.apiUrl);
+    const response = await fetch(url, { headers: { authorization: `Bearer ${this.#token}` } });
+    return parseRollout(await response.json(), `rollout ${id}`);
   }
 
   /** Waits until a rollout is as it should be, and answers with it. */
@@ -171,15 +182,24 @@ export class RolloutFleet implements AsyncDisposable {
     await rm(this.dir, { recursive: true, force: true });
   }
 
+  get #token(): string {
+    return readFileSync(join(this.dir, 'token'), 'utf8').trim();
+  }
+
   get #keys(): string {
     return join(this.dir, 'keys');
   }
 
   #args(device: string): string[] {
-    const { family, command = 'run' } = this.#plan;
+    const { family, command = 'run', agentArgs = LOAD } = this.#plan;
     const place = ['--device', device, '--state', this.stateDir(device), '--broker-url', this.#mqttUrl];
     const trust = ['--trust-root', join(this.#keys, 'root.pub')];
-    return [command, ...place, ...trust, ...LOAD, ...(family === undefined ? [] : ['--family', family])];
+    return [command, ...place, ...trust, ...agentArgs, ...(family === undefined ? [] : ['--family', family])];
+  }
+
+  /** A process that ends in good order leaves its compiled modules to those that start after it: half of a start. */
+  get #env(): NodeJS.ProcessEnv {
+    return { NODE_COMPILE_CACHE: join(this.dir, 'compiled') };
   }
 
   get #mqttUrl(): string {
