@@ -16,9 +16,11 @@ export default defineConfig({
         test: {
           name: 'whole',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/unit/**', 'node_modules/**'],
+          exclude: ['test/unit/**', 'test/long/**', 'node_modules/**'],
         },
       },
+      // What takes long in itself: `npm run test:long`.
+      { extends: true, test: { name: 'long', include: ['test/long/**/*.test.ts'] } },
     ],
   },
 });

@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bootDecision } from '../../agent/store/boot-decision.ts';
 import { openAgentDatabase } from '../../agent/store/database.ts';
@@ -40,21 +40,13 @@ export async function inspectCut(stateDir: string, known: ReadonlySet<string>): 
   return { place, problems };
 }
 
-/** Of no run of the kernel that there was. */
-const OTHER_BOOT = '"kernelBoot":"another"';
-
 /**
- * Lets the next start see that the machine was started anew. A process that is merely killed says of the model that it
- * was running that it may be what killed it; when the power is cut, a marker is of another run of the kernel.
+ * Takes away what a power cut takes and a kill leaves: the marker that says what was being run, which is never brought
+ * to the disk. With it, two kills within an hour would be two deaths of the model, and it would be quarantined.
  */
-export async function restartMachine(stateDir: string): Promise<void> {
-  for (const name of await namesIn(stateDir)) {
-    if (!name.startsWith('in-flight')) continue;
-    const path = join(stateDir, name);
-    // What comes before is no text; each of its bytes is a character here.
-    const text = (await readFile(path)).toString('latin1');
-    await writeFile(path, text.replace(/"kernelBoot":"[^"]*"/, OTHER_BOOT), 'latin1');
-  }
+export async function loseMarkers(stateDir: string): Promise<void> {
+  const markers = (await namesIn(stateDir)).filter((name) => name.startsWith('in-flight'));
+  for (const name of markers) await rm(join(stateDir, name));
 }
 
 /** What is there that nothing needs once all is committed, a line each. */

@@ -6,7 +6,7 @@ import { RolloutFleet } from '../support/rollout-fleet.ts';
 import { temporaryFolder } from '../support/temp.ts';
 import { account } from './account.ts';
 import { factoryFamily, nextFamily } from './power-cut-families.ts';
-import { inspectCut, leftOvers, restartMachine } from './power-cut-state.ts';
+import { inspectCut, leftOvers, loseMarkers } from './power-cut-state.ts';
 import { type Finding, type Scenario, type Stage, unless } from './scenario.ts';
 import { until } from './until.ts';
 
@@ -122,15 +122,21 @@ async function endInPeace(world: World, device: string, turn: number): Promise<v
       `${rollout}, undisturbed: ${state}, ${last?.state}, ${last?.reason}`,
     ),
   );
-  await until(`${device} to have told all`, async () => {
+  await stopSettled(fleet, device);
+  // Lean models of a family that was dropped go with the next start.
+  await fleet.start(device);
+  await stopSettled(fleet, device);
+  const left = await leftOvers(fleet.stateDir(device));
+  problems.push(...unless(left.length === 0, `${device} keeps what nothing needs: ${left.join(', ')}`));
+}
+
+/** Stops an agent when what it recorded can arrive. */
+async function stopSettled(fleet: RolloutFleet, device: string): Promise<void> {
+  await fleet.untilConnected(device);
+  await until(`${device} to have told nearly all`, async () => {
     return (await fleet.status(device)).telemetry.pending <= SETTLED_RECORDS;
   });
   await fleet.stop(device);
-  // Lean models of a family that was dropped go with the next start.
-  await fleet.start(device);
-  await fleet.stop(device);
-  const left = await leftOvers(fleet.stateDir(device));
-  problems.push(...unless(left.length === 0, `${device} keeps what nothing needs: ${left.join(', ')}`));
 }
 
 /** Publishes the next family, and starts to roll it out to a device. @returns the rollout's name */
@@ -165,12 +171,12 @@ async function cutOnce(world: World, device: string): Promise<void> {
   world.kills += 1;
   await systemClock.sleep(calmMs(random));
   await fleet.kill9(device);
-  await restartMachine(fleet.stateDir(device));
+  await loseMarkers(fleet.stateDir(device));
   count(counts, 'kills: agent');
   if (random.below(STARTS_MET) > 0 || world.kills >= world.wanted) return;
   world.kills += 1;
   await fleet.startAndKill(device, systemClock.sleep(random.below(START_MS)));
-  await restartMachine(fleet.stateDir(device));
+  await loseMarkers(fleet.stateDir(device));
   count(counts, 'kills: while starting');
 }
 

@@ -34,6 +34,9 @@ test('a good family reaches all devices, also one that comes later; two bad ones
   const good = await rollOut(2, { kind: 'none' });
   const two = await fleet.untilRollout('r2', 'on two', ({ counts }) => counts['SUCCEEDED'] === 2);
   expect(two).toMatchObject({ done: false, stage: 2, counts: { QUEUED: 1 } });
+  // A controller that comes back goes on with what is under way.
+  await fleet.killController();
+  await fleet.startController();
   await fleet.start('third');
   const all = await fleet.untilRollout('r2', 'done', ({ done }) => done);
   expect(all).toMatchObject({ state: 'completed', counts: { SUCCEEDED: 3 } });

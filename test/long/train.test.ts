@@ -6,21 +6,21 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { readCheckpoint } from '../../../models/checkpoint/read.ts';
-import { backboneOf } from '../../../models/ofa/backbone.ts';
-import { type SpaceSpec, specOf } from '../../../models/ofa/space.ts';
-import { mobileNetV3Space } from '../../../models/ofa/spaces.ts';
-import { formulaInput } from '../../support/ofa-input.ts';
+import { readCheckpoint } from '../../models/checkpoint/read.ts';
+import { backboneOf } from '../../models/ofa/backbone.ts';
+import { type SpaceSpec, specOf } from '../../models/ofa/space.ts';
+import { mobileNetV3Space } from '../../models/ofa/spaces.ts';
+import { formulaInput } from '../support/ofa-input.ts';
 import {
   type ReferenceArchitecture,
   type ReferenceSubNetwork,
   referenceJson,
-} from '../../support/ofa-reference.ts';
-import { referencePath, testWithReference } from '../../support/reference.ts';
-import { greatestDifference, runModel } from '../../support/run-model.ts';
-import { temporaryFolder } from '../../support/temp.ts';
+} from '../support/ofa-reference.ts';
+import { referencePath, testWithReference } from '../support/reference.ts';
+import { greatestDifference, runModel } from '../support/run-model.ts';
+import { temporaryFolder } from '../support/temp.ts';
 
-const ROOT = resolve(import.meta.dirname, '../../..');
+const ROOT = resolve(import.meta.dirname, '../..');
 const TRAIN = join(ROOT, 'models/train/train.py');
 const EVALUATE = join(ROOT, 'models/train/evaluate.py');
 const STOCK_EXPORT = join(ROOT, 'test/support/stock_export.py');
