@@ -14,7 +14,8 @@ if (process.argv[2] === '--version') { console.log('${FAKE_VERSION}'); process.e
 const state = process.env.OFA_AGENT_LAUNCHED_STATE;
 const say = (text) => fs.writeSync(1, '${name} ' + text + '\\n');
 const send = (message) => process.send(message);
-const lives = (pid) => { try { process.kill(pid, 0); return true; } catch { return false; } };
+// One that has died and was not fetched yet still has its number, and no environment.
+const lives = (pid) => { try { return fs.readFileSync('/proc/' + pid + '/environ', 'latin1').includes(state); } catch { return false; } };
 for (const file of fs.readdirSync(state)) {
   const pid = Number(/^pid-(\\d+)$/.exec(file)?.[1]);
   if (pid > 0 && lives(pid)) say('OVERLAPS');
