@@ -9,13 +9,13 @@ import { examplesOf } from './blocks.ts';
 /** What the README's first terminal shows when the second one may begin. */
 const READY = 'Ctrl-C stops everything.';
 const READY_TIMEOUT_MS = 120_000;
-/** The folder of state that the README's first command names. */
-const DEMO_STATE = '/tmp/demo-fleet';
+/** What the README's commands make: state that trusts keys of another time, families of versions that are taken. */
+const MADE = ['/tmp/demo-fleet', '/tmp/ofa-wrong', '/tmp/ofa-slow', '/tmp/ofa-good'];
 
 /** Runs every command of the README as it is written, in the order in which it stands there. */
 async function walkThrough(): Promise<boolean> {
-  // As a reader begins: a folder of an earlier time trusts keys that are not here.
-  rmSync(DEMO_STATE, { recursive: true, force: true });
+  // As a reader begins.
+  for (const path of MADE) rmSync(path, { recursive: true, force: true });
   const own = mkdtempSync(join(tmpdir(), 'ofa-readme-'));
   const env = { ...process.env, XDG_CONFIG_HOME: own, NO_COLOR: '1' };
   const shell = (command: string, stdout: 'pipe' | 'inherit'): ChildProcess =>
